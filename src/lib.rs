@@ -1,1 +1,3 @@
 //! millpond
+
+mod memory;
