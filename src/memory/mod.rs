@@ -10,6 +10,8 @@ mod heap;
 mod mapped;
 mod mapping;
 pub(crate) mod os;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod resident;
 mod slab;
 pub(crate) mod wipe;
 
@@ -173,5 +175,63 @@ impl Memory {
             Choice::BySize => Source::BySize(Heap, mapped),
             Choice::Mapped => Source::Mapped(mapped),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 64).unwrap()
+    }
+
+    #[test]
+    fn the_default_maps_large_classes_only() {
+        let memory = Memory::default();
+        let small = memory.source_for(layout(MAPPED_FROM - 64));
+        let large = memory.source_for(layout(MAPPED_FROM));
+        assert!(matches!(small, Source::Heap(_)));
+        assert!(matches!(large, Source::Mapped(_)));
+    }
+
+    #[test]
+    fn a_choice_holds_for_every_class() {
+        for size in [64, MAPPED_FROM, 1 << 24] {
+            assert!(matches!(
+                Memory::heap().source_for(layout(size)),
+                Source::Heap(_)
+            ));
+            assert!(matches!(
+                Memory::mapped().source_for(layout(size)),
+                Source::Mapped(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn every_source_takes_back_what_it_gives() {
+        let class = layout(8192);
+        for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
+            let sizes = [
+                (memory.source_for(class), 8192),
+                (memory.source_for_oversize(), 70_000),
+            ];
+            for (source, size) in sizes {
+                give_and_take_back(&source, layout(size));
+            }
+            give_and_take_back(&memory.source_for_oversize(), layout(100));
+        }
+    }
+
+    fn give_and_take_back(source: &Source, layout: Layout) {
+        let block = source.allocate(layout, Want::Zeroed).unwrap();
+        assert!(block.zeroed);
+        // SAFETY: the block has this many bytes, all initialised.
+        let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), layout.size()) };
+        assert!(bytes.iter().all(|&byte| byte == 0));
+        // SAFETY: allocated above with the same layout, and not used any more.
+        unsafe { source.release(block.ptr, layout) };
+        assert_eq!(source.overhead(), 0);
     }
 }

@@ -218,3 +218,91 @@ impl Slabs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ALIGN: usize = 64;
+    const CUT: Cut = Cut {
+        stride: 192,
+        blocks: 70,
+    };
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, ALIGN).unwrap()
+    }
+
+    #[test]
+    fn slabs_have_about_two_mib_or_eight_blocks() {
+        let blocks = |size| Cut::of(layout(size)).map(|cut| cut.blocks);
+        assert_eq!(blocks(64), Some(4096));
+        assert_eq!(blocks(4096), Some(512));
+        assert_eq!(blocks(96 << 10), Some(21));
+        assert_eq!(blocks(1 << 20), Some(8));
+        assert_eq!(blocks(3 << 19), Some(8));
+        assert_eq!(blocks(2 << 20), None);
+        assert_eq!(blocks(0), None);
+        let aligned = Layout::from_size_align(4096, 2 << 20).unwrap();
+        assert!(Cut::of(aligned).is_none());
+    }
+
+    #[test]
+    fn a_block_remembers_whether_it_is_zero() {
+        let mut slabs = Slabs::new();
+        slabs.add(Slab::new(CUT, ALIGN).unwrap()).unwrap();
+        let anchor = slabs.take(CUT).unwrap();
+        for zeroed in [false, true, false] {
+            let block = slabs.take(CUT).unwrap();
+            assert!(slabs.put(CUT, block.ptr.addr().get(), zeroed).is_none());
+            let again = slabs.take(CUT).unwrap();
+            assert_eq!((again.ptr, again.zeroed), (block.ptr, zeroed));
+            slabs.put(CUT, again.ptr.addr().get(), zeroed);
+        }
+        assert!(slabs.put(CUT, anchor.ptr.addr().get(), true).is_some());
+        assert!(slabs.is_empty());
+    }
+
+    /// The naive model: the set of free addresses, of which the lowest goes out.
+    #[test]
+    fn the_lowest_free_block_goes_out_first() {
+        let rounds = if cfg!(miri) { 500 } else { 100_000 };
+        let mut slabs = Slabs::new();
+        let mut free = BTreeSet::new();
+        let mut out = Vec::new();
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        for round in 0..rounds {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // Grows for a while, then shrinks for a while.
+            let grow = if round / (rounds / 8) % 2 == 0 { 5 } else { 3 };
+            if random % 8 < grow {
+                let expected = free.pop_first().unwrap_or_else(|| {
+                    let slab = Slab::new(CUT, ALIGN).unwrap();
+                    let addr = slab.addr();
+                    free.extend((1..CUT.blocks).map(|block| addr + block * CUT.stride));
+                    slabs.add(slab).unwrap();
+                    addr
+                });
+                let block = slabs.take(CUT).unwrap();
+                assert_eq!(block.ptr.addr().get(), expected);
+                out.push(expected);
+            } else if !out.is_empty() {
+                let addr = out.swap_remove((random >> 8) as usize % out.len());
+                free.insert(addr);
+                if let Some(slab) = slabs.put(CUT, addr, false) {
+                    let range = slab.addr()..slab.addr() + slab.len();
+                    assert!(!out.iter().any(|addr| range.contains(addr)));
+                    free.retain(|addr| !range.contains(addr));
+                }
+            }
+        }
+        for addr in out {
+            drop(slabs.put(CUT, addr, false));
+        }
+        assert!(slabs.is_empty());
+    }
+}

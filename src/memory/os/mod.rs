@@ -84,3 +84,132 @@ pub(crate) fn register_barrier() -> bool {
 pub(crate) fn barrier() -> bool {
     platform::barrier()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(base: NonNull<u8>, len: usize, byte: u8) {
+        // SAFETY: the tests pass mappings of their own.
+        unsafe { base.write_bytes(byte, len) };
+    }
+
+    fn is_zero(base: NonNull<u8>, len: usize) -> bool {
+        // SAFETY: the tests pass mappings of their own, whose bytes are initialised.
+        let bytes = unsafe { std::slice::from_raw_parts(base.as_ptr(), len) };
+        bytes.iter().all(|&byte| byte == 0)
+    }
+
+    #[test]
+    fn a_mapping_is_aligned_zero_and_writable() {
+        let len = 3 * page_size();
+        for align in [1, 64, page_size(), 4 * page_size(), 1 << 21, 1 << 23] {
+            let base = map(len, align).unwrap();
+            assert_eq!(base.addr().get() % align, 0);
+            assert!(is_zero(base, len));
+            fill(base, len, 0xFF);
+            // SAFETY: mapped above.
+            unsafe { unmap(base, len, align) };
+        }
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn an_absurd_length_gets_no_memory() {
+        let absurd = isize::MAX as usize / page_size() * page_size();
+        assert!(map(absurd, 1).is_none());
+        assert!(map(absurd, 1 << 30).is_none());
+        assert!(map(page_size(), 1 << (usize::BITS - 1)).is_none());
+    }
+
+    #[test]
+    fn discarded_pages_are_zero_when_it_says_so() {
+        let len = 4 * page_size();
+        let base = map(len, 1).unwrap();
+        fill(base, len, 0xFF);
+        // SAFETY: the mapping is ours alone.
+        let zeroed = unsafe { discard(base, len) };
+        assert_eq!(zeroed, cfg!(all(target_os = "linux", not(miri))));
+        assert!(!zeroed || is_zero(base, len));
+        fill(base, len, 1);
+        // SAFETY: mapped above.
+        unsafe { unmap(base, len, 1) };
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn discarded_pages_leave_memory() {
+        use crate::memory::resident::resident_bytes;
+
+        let len = 64 * page_size();
+        let base = map(len, 1).unwrap();
+        fill(base, len, 0xFF);
+        assert_eq!(resident_bytes(base, len), len);
+        // SAFETY: the mapping is ours alone.
+        unsafe { discard(base, len) };
+        assert_eq!(resident_bytes(base, len), 0);
+        // SAFETY: mapped above.
+        unsafe { unmap(base, len, 1) };
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn locked_pages_are_not_called_zero() {
+        let len = page_size();
+        let base = map(len, 1).unwrap();
+        fill(base, len, 0xFF);
+        // SAFETY: locking changes no byte.
+        let locked = unsafe { libc::mlock(base.as_ptr().cast(), len) } == 0;
+        // SAFETY: the mapping is ours alone.
+        let zeroed = unsafe { discard(base, len) };
+        assert_eq!(zeroed, is_zero(base, len));
+        assert!(!locked || !zeroed);
+        // SAFETY: mapped above.
+        unsafe { unmap(base, len, 1) };
+    }
+
+    /// Would fill 64 GiB of addresses if the ends of over-long mappings stayed behind.
+    #[test]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+    fn the_ends_of_an_aligned_mapping_go_back() {
+        fn mapped_pages() -> usize {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').next().unwrap().parse().unwrap()
+        }
+
+        let before = mapped_pages();
+        for _ in 0..64 {
+            let base = map(page_size(), 1 << 30).unwrap();
+            // SAFETY: mapped above.
+            unsafe { unmap(base, page_size(), 1 << 30) };
+        }
+        let grown = mapped_pages().saturating_sub(before) * page_size();
+        assert!(
+            grown < 32 << 30,
+            "{grown} bytes of addresses are still mapped"
+        );
+    }
+
+    #[test]
+    fn a_barrier_runs_where_it_can_be_registered() {
+        assert_eq!(register_barrier(), barrier());
+        assert!(barrier() || cfg!(miri) || cfg!(not(any(target_os = "linux", windows))));
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn the_child_of_a_fork_has_its_barrier() {
+        assert!(register_barrier());
+        // SAFETY: the child makes system calls and nothing else.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let status = i32::from(!barrier());
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(status) };
+        }
+        let mut status = -1;
+        // SAFETY: `status` may be written to.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
+}
