@@ -25,10 +25,7 @@ unsafe impl MemorySource for Heap {
             // SAFETY: the size is not zero.
             Want::Any => unsafe { alloc(layout) },
         };
-        Some(Block {
-            ptr: NonNull::new(ptr)?,
-            zeroed: matches!(want, Want::Zeroed),
-        })
+        Some(Block { ptr: NonNull::new(ptr)?, zeroed: matches!(want, Want::Zeroed) })
     }
 
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {

@@ -29,20 +29,12 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// A source for blocks of `class`. Takes no memory before the first block.
     pub(crate) const fn new(class: Layout) -> Self {
-        Self {
-            class,
-            slack: AtomicUsize::new(0),
-            slabs: Mutex::new(Slabs::new()),
-        }
+        Self { class, slack: AtomicUsize::new(0), slabs: Mutex::new(Slabs::new()) }
     }
 
     /// How blocks of `layout` are cut; `None` when each is a mapping of its own.
     fn cut(&self, layout: Layout) -> Option<Cut> {
-        if layout == self.class {
-            Cut::of(layout)
-        } else {
-            None
-        }
+        if layout == self.class { Cut::of(layout) } else { None }
     }
 
     fn slabs(&self) -> MutexGuard<'_, Slabs> {
@@ -111,10 +103,7 @@ unsafe impl MemorySource for Mapped {
             None => {
                 let mapping = Mapping::new(layout.size(), layout.align())?;
                 self.slack.fetch_add(mapping.len(), Relaxed);
-                Block {
-                    ptr: mapping.into_base(),
-                    zeroed: true,
-                }
+                Block { ptr: mapping.into_base(), zeroed: true }
             }
         };
         self.slack.fetch_sub(layout.size(), Relaxed);
@@ -173,12 +162,7 @@ mod tests {
 
     /// Classes below, at and above an OS page, whole pages and not, aligned to more than a page, and one that is not cut.
     fn classes() -> Vec<Layout> {
-        let mut classes = vec![
-            layout(192, 64),
-            layout(6144, 64),
-            layout(4096, 4096),
-            layout(20_000, 1 << 14),
-        ];
+        let mut classes = vec![layout(192, 64), layout(6144, 64), layout(4096, 4096), layout(20_000, 1 << 14)];
         if !cfg!(miri) {
             classes.extend([layout(96 << 10, 64), layout(64 << 10, 1 << 18)]);
             classes.extend([layout(3 << 20, 64), layout(5000, 1 << 21)]);
@@ -307,11 +291,7 @@ mod tests {
 
     #[test]
     fn threads_never_share_a_block() {
-        let class = if cfg!(miri) {
-            layout(48 << 10, 64)
-        } else {
-            layout(12 << 10, 64)
-        };
+        let class = if cfg!(miri) { layout(48 << 10, 64) } else { layout(12 << 10, 64) };
         let (threads, rounds) = if cfg!(miri) { (3, 8) } else { (10, 2000) };
         let source = Mapped::new(class);
         let start = std::sync::Barrier::new(threads);

@@ -56,11 +56,7 @@ impl Mapping {
 
     /// The byte at `offset`, for access to all the bytes that follow it.
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
-        assert!(
-            offset < self.len,
-            "{offset} is outside a mapping of {} bytes",
-            self.len
-        );
+        assert!(offset < self.len, "{offset} is outside a mapping of {} bytes", self.len);
         // SAFETY: the offset is inside the mapping, whose length fits in an `isize`.
         unsafe { self.base.add(offset) }
     }

@@ -92,13 +92,9 @@ unsafe impl MemorySource for Source {
             // SAFETY: the caller's conditions, and `allocate` chose the same source.
             Self::Heap(heap) => unsafe { heap.release(ptr, layout) },
             // SAFETY: as above.
-            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => unsafe {
-                heap.release(ptr, layout)
-            },
+            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => unsafe { heap.release(ptr, layout) },
             // SAFETY: as above.
-            Self::Mapped(mapped) | Self::BySize(_, mapped) => unsafe {
-                mapped.release(ptr, layout)
-            },
+            Self::Mapped(mapped) | Self::BySize(_, mapped) => unsafe { mapped.release(ptr, layout) },
         }
     }
 
@@ -198,14 +194,8 @@ mod tests {
     #[test]
     fn a_choice_holds_for_every_class() {
         for size in [64, MAPPED_FROM, 1 << 24] {
-            assert!(matches!(
-                Memory::heap().source_for(layout(size)),
-                Source::Heap(_)
-            ));
-            assert!(matches!(
-                Memory::mapped().source_for(layout(size)),
-                Source::Mapped(_)
-            ));
+            assert!(matches!(Memory::heap().source_for(layout(size)), Source::Heap(_)));
+            assert!(matches!(Memory::mapped().source_for(layout(size)), Source::Mapped(_)));
         }
     }
 
@@ -213,10 +203,7 @@ mod tests {
     fn every_source_takes_back_what_it_gives() {
         let class = layout(8192);
         for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
-            let sizes = [
-                (memory.source_for(class), 8192),
-                (memory.source_for_oversize(), 70_000),
-            ];
+            let sizes = [(memory.source_for(class), 8192), (memory.source_for_oversize(), 70_000)];
             for (source, size) in sizes {
                 give_and_take_back(&source, layout(size));
             }

@@ -64,17 +64,10 @@ impl Slab {
         marks.extend((0..words).map(|word| {
             let blocks = (cut.blocks - word * 64).min(64);
             let all = u64::MAX >> (64 - blocks);
-            Marks {
-                free: all,
-                zeroed: all,
-            }
+            Marks { free: all, zeroed: all }
         }));
         let mapping = Mapping::new(cut.stride * cut.blocks, align)?;
-        Some(Self {
-            mapping,
-            marks,
-            out: 0,
-        })
+        Some(Self { mapping, marks, out: 0 })
     }
 
     /// Bytes held from the system.
@@ -127,10 +120,7 @@ pub(super) struct Slabs {
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self {
-            all: Vec::new(),
-            open: Vec::new(),
-        }
+        Self { all: Vec::new(), open: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -152,8 +142,7 @@ impl Slabs {
     /// Adds a slab without blocks out. Gives it back when the global allocator has no memory for the list.
     pub(super) fn add(&mut self, slab: Slab) -> Result<(), Slab> {
         let len = self.all.len() + 1;
-        if self.all.try_reserve(1).is_err() || self.open.try_reserve(len - self.open.len()).is_err()
-        {
+        if self.all.try_reserve(1).is_err() || self.open.try_reserve(len - self.open.len()).is_err() {
             return Err(slab);
         }
         let addr = slab.addr();
@@ -207,12 +196,7 @@ impl Slabs {
     /// Every slab with a free block is in `open`, in order, and no other; there is room for all.
     fn assert_valid(&self, cut: Cut) {
         if cfg!(debug_assertions) {
-            let open = self
-                .all
-                .iter()
-                .rev()
-                .filter(|slab| !slab.is_full(cut))
-                .map(Slab::addr);
+            let open = self.all.iter().rev().filter(|slab| !slab.is_full(cut)).map(Slab::addr);
             assert!(open.eq(self.open.iter().copied()));
             assert!(self.open.capacity() >= self.all.len());
         }
@@ -226,10 +210,7 @@ mod tests {
     use super::*;
 
     const ALIGN: usize = 64;
-    const CUT: Cut = Cut {
-        stride: 192,
-        blocks: 70,
-    };
+    const CUT: Cut = Cut { stride: 192, blocks: 70 };
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, ALIGN).unwrap()

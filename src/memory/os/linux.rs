@@ -30,9 +30,5 @@ fn membarrier(command: c_int) -> io::Result<()> {
     let (flags, cpu): (c_int, c_int) = (0, 0);
     // SAFETY: the call takes three numbers and touches no memory of ours.
     let result: c_long = unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

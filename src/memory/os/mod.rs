@@ -31,16 +31,19 @@ pub(crate) fn page_size() -> usize {
     size
 }
 
+/// The memory that this process may use, in bytes: the machine's, or less where a control group says so. Asks the system once.
+pub(crate) fn total_memory() -> Option<usize> {
+    static KNOWN: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(platform::total_memory)
+}
+
 /// Maps `len` bytes at an address that is a multiple of `align` and of the OS page.
 ///
 /// - pre: `len` is a multiple of the OS page and not zero; `align` is a power of two.
 /// - post: all bytes are zero, readable and writable, and the caller's alone until [`unmap`].
 /// - `None`: the system has no such memory; nothing is mapped.
 pub(crate) fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
-    debug_assert!(
-        len != 0 && len % page_size() == 0,
-        "{len} bytes are not whole OS pages"
-    );
+    debug_assert!(len != 0 && len % page_size() == 0, "{len} bytes are not whole OS pages");
     debug_assert!(align.is_power_of_two());
     let base = platform::map(len, align)?;
     debug_assert!(base.addr().get() % align.max(page_size()) == 0);
@@ -184,10 +187,7 @@ mod tests {
             unsafe { unmap(base, page_size(), 1 << 30) };
         }
         let grown = mapped_pages().saturating_sub(before) * page_size();
-        assert!(
-            grown < 32 << 30,
-            "{grown} bytes of addresses are still mapped"
-        );
+        assert!(grown < 32 << 30, "{grown} bytes of addresses are still mapped");
     }
 
     #[test]
