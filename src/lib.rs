@@ -1,6 +1,8 @@
 //! millpond
 #[cfg(not(target_has_atomic = "64"))]
-compile_error!("millpond needs 64-bit atomics (`target_has_atomic = \"64\"`): lengths and counters share a word, as do indices and tags");
+compile_error!(
+    "millpond needs 64-bit atomics (`target_has_atomic = \"64\"`): lengths and counters share a word, as do indices and tags"
+);
 
 mod bytes;
 mod engine;

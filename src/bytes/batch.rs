@@ -45,7 +45,9 @@ impl sealed::ReturnMany for PooledBuf {
 impl<H: Return> PooledBatch<H> {
     pub(crate) fn with_capacity(capacity: usize) -> Result<Self, Error> {
         let mut handles = Vec::new();
-        handles.try_reserve(capacity).map_err(|_| Error::OutOfMemory { requested: capacity.saturating_mul(size_of::<H>()) })?;
+        handles
+            .try_reserve(capacity)
+            .map_err(|_| Error::OutOfMemory { requested: capacity.saturating_mul(size_of::<H>()) })?;
         Ok(PooledBatch { handles })
     }
 

@@ -12,7 +12,7 @@ use crate::bytes::request::{Capacity, Request};
 use crate::bytes::{SizeClass, SizeClasses};
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::store::Keeping;
-use crate::memory::{MemorySource, Source, os};
+use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::builder::BufferPoolBuilder;
 use crate::policy::error::{BuildError, Error};
 use crate::policy::stats::{ClassStats, Stats};
@@ -248,7 +248,8 @@ impl BufferPool {
     #[cold]
     #[inline(never)]
     fn get_slowly<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
-        taken::obtain(&self.core, request.capacity(), request.want()).map(|taken| finish(taken, request))
+        let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
+        taken::obtain(&self.core, request.capacity(), want).map(|taken| finish(taken, request))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -278,7 +279,10 @@ impl BufferPool {
     ///
     /// # Errors
     /// That of the first request which [`try_get`](Self::try_get) would refuse. The buffers got before it have gone home.
-    pub fn try_get_many<R: Request>(&self, requests: impl IntoIterator<Item = R>) -> Result<PooledBatch<PooledBuf>, Error> {
+    pub fn try_get_many<R: Request>(
+        &self,
+        requests: impl IntoIterator<Item = R>,
+    ) -> Result<PooledBatch<PooledBuf>, Error> {
         let mut listed = Vec::new();
         for request in requests {
             listed.try_reserve(1).map_err(|_| Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) })?;
@@ -293,14 +297,21 @@ impl BufferPool {
     }
 
     /// Buffers for requests of one class: from the cache, then in bulk from the depot, then one by one.
-    fn get_run<R: Request>(&self, class: Option<SizeClass>, run: &[R], batch: &mut PooledBatch<PooledBuf>) -> Result<(), Error> {
+    fn get_run<R: Request>(
+        &self,
+        class: Option<SizeClass>,
+        run: &[R],
+        batch: &mut PooledBatch<PooledBuf>,
+    ) -> Result<(), Error> {
         let mut rest = run.iter().copied();
         if let Some(class) = class {
-            while let Some(taken) = (!rest.as_slice().is_empty()).then(|| taken::hit(&self.core, class)).flatten() {
+            while let Some(taken) = (rest.len() > 0).then(|| taken::hit(&self.core, class)).flatten() {
                 batch.extend(rest.next().map(|request| finish(taken, request)));
             }
             let missing = rest.len();
-            taken::obtain_idle(&self.core, class, missing, |taken| batch.extend(rest.next().map(|request| finish(taken, request))));
+            taken::obtain_idle(&self.core, class, missing, |taken| {
+                batch.extend(rest.next().map(|request| finish(taken, request)))
+            });
         }
         for request in rest {
             batch.extend([self.try_get(request)?]);

@@ -1,7 +1,6 @@
 //! What a caller asks for: the values that `get` and its kin take.
 
 use crate::bytes::buf::PooledBuf;
-use crate::memory::Want;
 
 /// What a buffer is to hold: a `usize`, a [`Capacity`] or a [`Recycled`].
 ///
@@ -69,15 +68,15 @@ impl Request for Capacity {}
 impl Request for Recycled {}
 
 pub(crate) mod sealed {
-    use super::{PooledBuf, Want};
+    use super::PooledBuf;
 
     /// The working half of a request, out of users' reach.
     pub trait Prepare: Copy {
         /// Bytes of capacity needed.
         fn capacity(self) -> usize;
 
-        /// What fresh memory should better hold.
-        fn want(self) -> Want;
+        /// Whether fresh memory should better be zero.
+        fn wants_zero(self) -> bool;
 
         /// Makes an empty buffer of that capacity what was asked for.
         fn prepare(self, buf: &mut PooledBuf);
@@ -90,8 +89,8 @@ impl sealed::Prepare for usize {
         self
     }
 
-    fn want(self) -> Want {
-        Want::Zeroed
+    fn wants_zero(self) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -106,8 +105,8 @@ impl sealed::Prepare for Capacity {
         self.0
     }
 
-    fn want(self) -> Want {
-        Want::Any
+    fn wants_zero(self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -120,8 +119,8 @@ impl sealed::Prepare for Recycled {
         self.0
     }
 
-    fn want(self) -> Want {
-        Want::Zeroed
+    fn wants_zero(self) -> bool {
+        true
     }
 
     #[inline(always)]

@@ -20,7 +20,7 @@ use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
 use crate::engine::table::SlotTable;
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*, fence};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering::*, fence};
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
@@ -71,7 +71,6 @@ pub(crate) struct Core {
     free: unsafe fn(*const Core),
     refs: AtomicUsize,
     handles: AtomicUsize,
-    shut: AtomicBool,
     /// Bytes of all slots that have memory.
     footprint: AtomicUsize,
 }
@@ -107,7 +106,6 @@ impl<K: Keeper> Handle<K> {
             free: free::<K>,
             refs: AtomicUsize::new(1),
             handles: AtomicUsize::new(1),
-            shut: AtomicBool::new(false),
             footprint: AtomicUsize::new(0),
         };
         let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
@@ -356,14 +354,9 @@ impl Core {
         cache::with(|cache| self.stores.iter().for_each(|store| store.attach_now(cache)));
     }
 
-    pub(crate) fn is_shut(&self) -> bool {
-        self.shut.load(Relaxed)
-    }
-
     /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once, and by
     /// several threads.
     fn shut(&self) {
-        self.shut.store(true, Relaxed);
         for store in &self.stores {
             store.set_closed();
             self.show_lane(store.class(), Lane::NONE);

@@ -179,7 +179,11 @@ impl BufferPoolBuilder {
     fn check_classes(&self) -> Result<(), BuildError> {
         let sizes = &self.size_classes;
         if sizes.is_empty() || sizes.len() > MAX_CLASSES {
-            return invalid("size_classes", format!("a list of {}", sizes.len()), format!("a list of 1 to {MAX_CLASSES} sizes"));
+            return invalid(
+                "size_classes",
+                format!("a list of {}", sizes.len()),
+                format!("a list of 1 to {MAX_CLASSES} sizes"),
+            );
         }
         let largest = isize::MAX as usize / 2;
         if let Some(&size) = sizes.iter().find(|&&size| size == 0 || size > largest) {
@@ -196,7 +200,11 @@ impl BufferPoolBuilder {
         let mut total = 0usize;
         for &(size, count) in &self.prefill {
             let Some(&class) = self.size_classes.iter().find(|&&class| class >= size && size <= largest) else {
-                return invalid("prefill", format!("{count} of {size} bytes"), format!("of at most {largest} bytes each"));
+                return invalid(
+                    "prefill",
+                    format!("{count} of {size} bytes"),
+                    format!("of at most {largest} bytes each"),
+                );
             };
             if count > self.max_idle_per_class {
                 let allowed = format!("at most {} buffers (max_idle_per_class)", self.max_idle_per_class);

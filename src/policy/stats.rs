@@ -164,7 +164,11 @@ impl fmt::Display for Stats {
         rows.push(last);
         write_aligned(f, &rows)?;
         let (footprint, overhead) = (bytes(self.footprint), bytes(self.overhead));
-        write!(f, "footprint {footprint}, overhead {overhead}, oversize gets {}, depot retries {}", self.oversize, self.depot_retries)
+        write!(
+            f,
+            "footprint {footprint}, overhead {overhead}, oversize gets {}, depot retries {}",
+            self.oversize, self.depot_retries
+        )
     }
 }
 

@@ -58,7 +58,8 @@ impl PooledBuf {
         }
         // Half as much again at least, so that a byte is copied a constant number of times even above the largest class.
         let amortised = self.capacity().saturating_add(self.capacity() / 2).min(limit);
-        self.move_to(needed.max(amortised)).or_else(|error| if amortised > needed { self.move_to(needed) } else { Err(error) })
+        self.move_to(needed.max(amortised))
+            .or_else(|error| if amortised > needed { self.move_to(needed) } else { Err(error) })
     }
 
     /// Appends these bytes. Costs a copy, and at times what [`reserve`](Self::reserve) costs.
@@ -85,7 +86,7 @@ impl PooledBuf {
 
     /// Appends bytes there is room for.
     #[inline]
-    fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         let len = self.len();
         debug_assert!(bytes.len() <= self.capacity() - len);
         // SAFETY: `len` is within the block.

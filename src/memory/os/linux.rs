@@ -32,3 +32,10 @@ fn membarrier(command: c_int) -> io::Result<()> {
     let result: c_long = unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// The machine's memory, or what the process's control group allows (version 2, seen from inside a container).
+pub(super) fn total_memory() -> Option<usize> {
+    let machine = super::mmap::total_memory();
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min()
+}

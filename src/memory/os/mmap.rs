@@ -60,3 +60,10 @@ pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize, _align: usize) {
         unsafe { super::discard(base, len) };
     }
 }
+
+/// The machine's memory, in bytes.
+pub(super) fn total_memory() -> Option<usize> {
+    // SAFETY: a plain query.
+    let pages = usize::try_from(unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) }).ok()?;
+    pages.checked_mul(super::page_size())
+}

@@ -35,3 +35,7 @@ pub(super) fn register_barrier() -> bool {
 pub(super) fn barrier() -> bool {
     false
 }
+
+pub(super) fn total_memory() -> Option<usize> {
+    None
+}

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use windows_sys::Win32::System::Memory::{
     DiscardVirtualMemory, MEM_COMMIT, MEM_RELEASE, MEM_RESERVE, PAGE_READWRITE, VirtualAlloc, VirtualFree,
 };
-use windows_sys::Win32::System::SystemInformation::GetSystemInfo;
+use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, GlobalMemoryStatusEx, MEMORYSTATUSEX};
 use windows_sys::Win32::System::Threading::FlushProcessWriteBuffers;
 
 /// How often another thread may take an aligned address before we can.
@@ -72,4 +72,11 @@ pub(super) fn barrier() -> bool {
     // SAFETY: the call has no conditions.
     unsafe { FlushProcessWriteBuffers() };
     true
+}
+
+pub(super) fn total_memory() -> Option<usize> {
+    let mut status = MEMORYSTATUSEX { dwLength: size_of::<MEMORYSTATUSEX>() as u32, ..MEMORYSTATUSEX::default() };
+    // SAFETY: the call fills in the structure, whose length is set.
+    let known = unsafe { GlobalMemoryStatusEx(&mut status) } != 0;
+    if known { usize::try_from(status.ullTotalPhys).ok() } else { None }
 }
