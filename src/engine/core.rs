@@ -253,8 +253,10 @@ unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize) -> u
 /// `core` belongs to a `CoreOf<K>` and nobody uses it any more.
 unsafe fn free<K: Keeper>(core: *const Core) {
     let whole = core.cast_mut().cast::<CoreOf<K>>();
-    // SAFETY: not null, made by `boxed::try_new`, and not used again.
-    unsafe { boxed::free(NonNull::new_unchecked(whole)) };
+    // SAFETY: a core's pointer is not null.
+    let whole = unsafe { NonNull::new_unchecked(whole) };
+    // SAFETY: made by `boxed::try_new`, and not used again.
+    unsafe { boxed::free(whole) };
 }
 
 impl Core {

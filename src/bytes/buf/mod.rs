@@ -96,33 +96,24 @@ impl PooledBuf {
     #[inline(always)]
     pub(in crate::bytes) fn zero_to(&mut self, len: usize) {
         debug_assert_eq!(self.len, 0);
-        if !self.held().is_zero_to(len) {
-            self.zero_slowly(len);
+        let held = self.held();
+        if !held.is_zero_to(len) {
+            // SAFETY: unique, and lends nothing out while borrowed here.
+            unsafe { held.make_zero_to(len) };
         }
         self.len = len;
-    }
-
-    #[inline(never)]
-    fn zero_slowly(&mut self, len: usize) {
-        // SAFETY: unique, and lends nothing out while borrowed here.
-        unsafe { self.held().make_zero_to(len) };
     }
 
     /// Sets the length of an empty buffer to `len` bytes of unspecified value.
     #[inline(always)]
     pub(in crate::bytes) fn recycle_to(&mut self, len: usize) {
         debug_assert_eq!(self.len, 0);
-        if !self.held().is_init_to(len) {
-            self.initialise_slowly(len);
+        let held = self.held();
+        if !held.is_init_to(len) {
+            // SAFETY: unique, and lends nothing out while borrowed here.
+            unsafe { held.make_init_to(len) };
         }
         self.len = len;
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn initialise_slowly(&mut self, len: usize) {
-        // SAFETY: unique, and lends nothing out while borrowed here.
-        unsafe { self.held().make_init_to(len) };
     }
 
     /// Raises the mark for what was lent for writing, before the length sinks or the handle goes.
