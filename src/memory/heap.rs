@@ -8,12 +8,13 @@ use super::{Block, MemorySource, Want};
 
 /// The global allocator, whichever the program has chosen.
 ///
-/// It keeps what it cannot give back to the system, so small blocks come from here: see [`MAPPED_FROM`](super::MAPPED_FROM).
+/// It keeps what it cannot give back to the system, so small blocks come from here: see
+/// [`MAPPED_FROM`](super::MAPPED_FROM).
 #[derive(Debug)]
 pub(crate) struct Heap;
 
-// SAFETY: `GlobalAlloc` promises conditions 1 and 4 of the trait, and its methods must not unwind, which is 3. Only
-// `alloc_zeroed` claims zero bytes, which is 2.
+// SAFETY: `GlobalAlloc` promises conditions 1 and 4 of the trait, and its methods must not unwind,
+// which is 3. Only `alloc_zeroed` claims zero bytes, which is 2.
 unsafe impl MemorySource for Heap {
     fn allocate(&self, layout: Layout, want: Want) -> Option<Block> {
         if layout.size() == 0 {
