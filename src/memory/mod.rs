@@ -131,8 +131,8 @@ unsafe impl MemorySource for Source {
 /// Where a pool takes its memory from.
 ///
 /// The default decides by size class: small classes come from the global allocator, those of 64 KiB
-/// and more are mapped from the operating system, because allocators may keep what a pool gives back
-/// in large pieces.
+/// and more are mapped from the operating system, because allocators may keep what a pool gives
+/// back in large pieces.
 ///
 /// # Examples
 ///
@@ -160,8 +160,8 @@ impl Memory {
     /// Whether memory that the pool gives up goes back to the system is the allocator's affair.
     ///
     /// # Cost
-    /// One call of the allocator for a buffer that the pool has not ready, and one for a buffer that it
-    /// gives up.
+    /// One call of the allocator for a buffer that the pool has not ready, and one for a buffer
+    /// that it gives up.
     ///
     /// # Examples
     ///
@@ -178,14 +178,15 @@ impl Memory {
 
     /// All memory mapped from the operating system, in every size class.
     ///
-    /// Buffers of a class lie side by side in slabs of about 2 MiB; from 2 MiB on, each is a mapping of
-    /// its own. Where the class is a multiple of the OS page, they are aligned to it. What the pool
-    /// gives up goes back to the system at once, where buffers share an OS page with the last of them.
+    /// Buffers of a class lie side by side in slabs of about 2 MiB; from 2 MiB on, each is a
+    /// mapping of its own. Where the class is a multiple of the OS page, they are aligned to it. A
+    /// buffer that the pool gives up goes back to the system at once, save for OS pages that it
+    /// shares with others: these go with the slab.
     ///
     /// # Cost
     /// A buffer that the pool has not ready takes a short lock, a system call if a slab has to be
-    /// mapped, and page faults when it is first written. A buffer that the pool gives up takes a system
-    /// call, which interrupts the other cores that run this process, and the lock.
+    /// mapped, and page faults when it is first written. A buffer that the pool gives up takes a
+    /// system call, which interrupts the other cores that run this process, and the lock.
     ///
     /// # Examples
     ///
