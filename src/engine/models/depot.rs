@@ -51,7 +51,8 @@ impl Shop {
     }
 
     fn rest(&self) -> Vec<SlotPtr> {
-        let rest: Vec<_> = std::iter::from_fn(|| Some(self.pop(1)).filter(|slots| !slots.is_empty())).flatten().collect();
+        let rest: Vec<_> =
+            std::iter::from_fn(|| Some(self.pop(1)).filter(|slots| !slots.is_empty())).flatten().collect();
         assert_eq!(self.depot.level(), 0);
         rest
     }

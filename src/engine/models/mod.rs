@@ -34,7 +34,8 @@ fn touch(slot: SlotPtr) {
 /// A table and its first `count` slots, which belong to no store.
 fn slots(count: usize) -> (SlotTable, Vec<SlotPtr>) {
     let table = SlotTable::new::<Token>();
-    let slots = (0..count).map(|_| table.add(std::ptr::null(), Token::new()).ok().expect("memory for a few slots")).collect();
+    let slots =
+        (0..count).map(|_| table.add(std::ptr::null(), Token::new()).ok().expect("memory for a few slots")).collect();
     (table, slots)
 }
 
