@@ -6,7 +6,7 @@
 
 use std::ptr::NonNull;
 
-use crate::engine::cache::Cache;
+use crate::engine::cache::{self, Cache};
 use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
@@ -422,18 +422,18 @@ pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> boo
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => put_disturbed(cache, magazine.into(), push),
+        Push::Unsettled(push) => put_disturbed(magazine.into(), push),
     }
 }
 
 /// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
 #[cold]
 #[inline(never)]
-fn put_disturbed(cache: &Cache, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Closed) {
-        empty_closed(cache, magazine);
+        cache::with(|cache| empty_closed(cache, magazine));
     }
     stay.is_some()
 }
