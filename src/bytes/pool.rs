@@ -160,7 +160,7 @@ impl BufferPool {
         let stores: Vec<_> = blocks.iter().map(idle).chain([oversize]).collect();
         let sources = blocks.iter().map(|&block| options.memory.source_for(block));
         let keeper = ByteKeeper {
-            classes: SizeClasses::new(options.size_classes.to_vec()),
+            classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
             hidden: if options.wipes { u32::MAX } else { 0 },
             closed: AtomicBool::new(false),
