@@ -1,5 +1,6 @@
 //! `millpond-lab`: real workloads on millpond, alone and side by side with its rivals.
 
+mod compare;
 mod failure;
 mod interrupt;
 mod process;
@@ -23,11 +24,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Options),
+    Compare(compare::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => run::command(&options),
+        Command::Compare(options) => compare::command(&options),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("millpond-lab: {failure}");
