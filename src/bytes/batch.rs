@@ -1,0 +1,93 @@
+//! Many handles got at once, and returned at once.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::bytes::buf::{PooledBuf, taken};
+use crate::policy::error::Error;
+
+/// Buffers that were got together.
+///
+/// Dereferences to a slice of them. Dropped, it returns them a magazine full at a time, in one exchange with the depot each, instead of one by one.
+///
+/// # Examples
+///
+/// ```
+/// let pool = millpond::BufferPool::new();
+/// let mut batch = pool.get_many([512, 512, 2048]);
+/// batch[2][0] = 1;
+/// for buf in batch {
+///     assert!(buf.len() >= 512);
+/// }
+/// ```
+pub struct PooledBatch<H: Return> {
+    handles: Vec<H>,
+}
+
+/// Handles that can be returned in bulk. Sealed.
+pub trait Return: sealed::ReturnMany {}
+
+impl Return for PooledBuf {}
+
+pub(crate) mod sealed {
+    pub trait ReturnMany: Sized {
+        /// Returns all of these.
+        fn return_many(handles: Vec<Self>);
+    }
+}
+
+impl sealed::ReturnMany for PooledBuf {
+    fn return_many(handles: Vec<Self>) {
+        taken::return_all(handles);
+    }
+}
+
+impl<H: Return> PooledBatch<H> {
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Self, Error> {
+        let mut handles = Vec::new();
+        handles
+            .try_reserve(capacity)
+            .map_err(|_| Error::OutOfMemory { requested: capacity.saturating_mul(size_of::<H>()) })?;
+        Ok(PooledBatch { handles })
+    }
+
+    pub(crate) fn extend(&mut self, handles: impl IntoIterator<Item = H>) {
+        self.handles.extend(handles);
+    }
+}
+
+impl<H: Return> Drop for PooledBatch<H> {
+    fn drop(&mut self) {
+        H::return_many(std::mem::take(&mut self.handles));
+    }
+}
+
+impl<H: Return> Deref for PooledBatch<H> {
+    type Target = [H];
+
+    fn deref(&self) -> &[H] {
+        &self.handles
+    }
+}
+
+impl<H: Return> DerefMut for PooledBatch<H> {
+    fn deref_mut(&mut self) -> &mut [H] {
+        &mut self.handles
+    }
+}
+
+impl<H: Return> IntoIterator for PooledBatch<H> {
+    type Item = H;
+    type IntoIter = std::vec::IntoIter<H>;
+
+    /// The handles one by one, each of which then goes home by itself.
+    fn into_iter(mut self) -> Self::IntoIter {
+        std::mem::take(&mut self.handles).into_iter()
+    }
+}
+
+impl<H: Return + fmt::Debug> fmt::Debug for PooledBatch<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.handles).finish()
+    }
+}

@@ -1,0 +1,416 @@
+//! The unique byte buffer: what it holds, how it is exposed, and how it goes home.
+
+// A buffer's bytes are raw memory that it owns through its slot.
+#![allow(unsafe_code)]
+
+mod bufmut;
+mod count;
+mod held;
+pub(in crate::bytes) mod taken;
+mod write;
+
+use std::borrow::{Borrow, BorrowMut};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+
+use crate::bytes::frozen::PooledBytes;
+use crate::bytes::pool::ByteCore;
+use crate::engine::cache;
+use crate::engine::core;
+use crate::engine::lanes::Lane;
+use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::store;
+use crate::memory::Want;
+use crate::policy::error::Error;
+
+pub(crate) use held::Held;
+pub(crate) use taken::Taken;
+
+/// A byte buffer that goes home to its pool when it is dropped.
+///
+/// Unique, growable and `Vec`-like: it has a length and a capacity, dereferences to `[u8]`, and moves to a larger size class of its pool when it
+/// must. Bytes of an earlier user are never visible, except through [`Recycled`](crate::Recycled). It may be dropped on any thread, at any time,
+/// also after the pool is gone. The bytes do not move while the handle does.
+///
+/// Dropping it takes no lock, allocates nothing and enters the kernel only when the pool may keep no more idle memory.
+///
+/// # Examples
+///
+/// ```
+/// use millpond::{BufferPool, Capacity};
+///
+/// let pool = BufferPool::new();
+/// let mut buf = pool.get(Capacity(1024));
+/// buf.extend_from_slice(b"hello ");
+/// buf.extend_from_slice(b"world");
+/// buf[0] = b'H';
+/// assert_eq!(&buf[..], b"Hello world");
+/// ```
+pub struct PooledBuf {
+    ptr: NonNull<u8>,
+    len: usize,
+    slot: NonNull<Slot<Held>>,
+    lane: Lane,
+    /// The pool wipes what comes home.
+    wipes: bool,
+    /// Bytes below `len` were lent for writing since the marks were last raised.
+    exposed: bool,
+}
+
+// SAFETY: the buffer owns its bytes, and its slot's marks are touched through `&mut` or by value alone.
+unsafe impl Send for PooledBuf {}
+// SAFETY: `&PooledBuf` reads bytes, length and capacity, which nobody can write meanwhile.
+unsafe impl Sync for PooledBuf {}
+impl UnwindSafe for PooledBuf {}
+impl RefUnwindSafe for PooledBuf {}
+
+impl PooledBuf {
+    /// An empty buffer over a slot.
+    #[inline(always)]
+    pub(in crate::bytes) fn from_taken(taken: Taken) -> Self {
+        let slot = taken.slot.cast::<Held>();
+        // SAFETY: `taken` holds the slot, one of a byte pool.
+        let held = unsafe { slot.as_ref() }.content();
+        // SAFETY: as above.
+        unsafe { held.wake() };
+        PooledBuf { ptr: held.ptr(), len: 0, slot, lane: taken.lane, wipes: taken.wipes, exposed: false }
+    }
+
+    #[inline(always)]
+    fn held(&self) -> &Held {
+        // SAFETY: the handle holds the slot.
+        unsafe { self.slot.as_ref() }.content()
+    }
+
+    /// The core of the buffer's pool, which the slot keeps.
+    fn core(&self) -> &ByteCore {
+        // SAFETY: the handle holds the slot, one of a byte pool.
+        unsafe { ByteCore::of_slot(self.slot()) }
+    }
+
+    /// Sets the length of an empty buffer to `len` zero bytes.
+    #[inline(always)]
+    pub(in crate::bytes) fn zero_to(&mut self, len: usize) {
+        debug_assert_eq!(self.len, 0);
+        if !self.held().is_zero_to(len) {
+            self.zero_slowly(len);
+        }
+        self.len = len;
+    }
+
+    #[inline(never)]
+    fn zero_slowly(&mut self, len: usize) {
+        // SAFETY: unique, and lends nothing out while borrowed here.
+        unsafe { self.held().make_zero_to(len) };
+    }
+
+    /// Sets the length of an empty buffer to `len` bytes of unspecified value.
+    #[inline(always)]
+    pub(in crate::bytes) fn recycle_to(&mut self, len: usize) {
+        debug_assert_eq!(self.len, 0);
+        if !self.held().is_init_to(len) {
+            self.initialise_slowly(len);
+        }
+        self.len = len;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn initialise_slowly(&mut self, len: usize) {
+        // SAFETY: unique, and lends nothing out while borrowed here.
+        unsafe { self.held().make_init_to(len) };
+    }
+
+    /// Raises the mark for what was lent for writing, before the length sinks or the handle goes.
+    #[inline(always)]
+    fn fold(&mut self) {
+        if self.exposed {
+            self.exposed = false;
+            self.held().expose(self.len);
+        }
+    }
+
+    /// The number of bytes that are set.
+    #[inline(always)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is set.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of bytes there is room for without moving: the size class, rounded up to the alignment.
+    ///
+    /// ```
+    /// # use millpond::{BufferPool, Capacity};
+    /// assert_eq!(BufferPool::new().get(Capacity(1000)).capacity(), 1024);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.held().capacity()
+    }
+
+    /// Removes all bytes; the capacity stays. Costs a comparison, whatever the length.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Shortens the buffer to `len` bytes, if it is longer. Costs a comparison, whatever the length.
+    #[inline]
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.fold();
+            self.len = len;
+        }
+    }
+
+    /// The room behind the last byte, which may be uninitialised.
+    ///
+    /// Writing there takes effect with [`set_len`](Self::set_len). The next zeroed request for this memory pays for all of its capacity, since nobody
+    /// knows what was written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use millpond::{BufferPool, Capacity};
+    /// let mut buf = BufferPool::shared().get(Capacity(64));
+    /// buf.spare_capacity_mut()[0].write(7);
+    /// // SAFETY: the first byte was written.
+    /// unsafe { buf.set_len(1) };
+    /// assert_eq!(buf[..], [7]);
+    /// ```
+    pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.fold();
+        // Safe code may store uninitialised bytes through the slice.
+        self.held().uninit_from(self.len);
+        let (len, spare) = (self.len, self.capacity() - self.len);
+        // SAFETY: `len` is within the block.
+        let start = unsafe { self.ptr.add(len) };
+        // SAFETY: `spare` bytes of the block follow, of any content, lent exclusively.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr().cast(), spare) }
+    }
+
+    /// Sets the length.
+    ///
+    /// # Safety
+    /// `len` is at most [`capacity`](Self::capacity), and all bytes below it are initialised.
+    ///
+    /// # Panics
+    /// If `len` exceeds the capacity, in debug builds.
+    #[inline]
+    pub unsafe fn set_len(&mut self, len: usize) {
+        debug_assert!(len <= self.capacity(), "length {len} beyond the capacity of {} bytes", self.capacity());
+        self.fold();
+        self.held().written(len);
+        self.len = len;
+    }
+
+    /// Makes the buffer immutable and shareable. Allocates nothing and copies nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use millpond::BufferPool;
+    /// let message = BufferPool::shared().copy_from(b"one buffer").freeze();
+    /// let other = message.clone();
+    /// std::thread::spawn(move || assert_eq!(other, *b"one buffer")).join().unwrap();
+    /// ```
+    #[must_use]
+    pub fn freeze(mut self) -> PooledBytes {
+        self.fold();
+        let (ptr, len) = (self.ptr, self.len);
+        // SAFETY: bytes below `len` are initialised and of the block, and the marks are raised.
+        unsafe { PooledBytes::from_taken(self.into_taken(), ptr, len) }
+    }
+
+    fn slot(&self) -> SlotPtr {
+        SlotPtr::new(self.slot)
+    }
+
+    /// Hands the slot over.
+    fn into_taken(self) -> Taken {
+        let this = ManuallyDrop::new(self);
+        Taken { slot: this.slot(), lane: this.lane, wipes: this.wipes }
+    }
+
+    /// A unique handle over frozen bytes that nobody shares, moved to the front of their block.
+    ///
+    /// # Safety
+    /// `start..start + len` are initialised bytes of the slot's block.
+    pub(in crate::bytes) unsafe fn thawed(taken: Taken, start: NonNull<u8>, len: usize) -> Self {
+        let mut buf = Self::from_taken(taken);
+        if start != buf.ptr {
+            // SAFETY: both inside the block, which this handle owns.
+            unsafe { start.copy_to(buf.ptr, len) };
+            buf.held().written(len);
+        }
+        buf.len = len;
+        buf
+    }
+
+    /// Moves the bytes into a block of at least `capacity` bytes. The old one goes home.
+    #[cold]
+    fn move_to(&mut self, capacity: usize) -> Result<(), Error> {
+        self.fold();
+        let mut larger = PooledBuf::from_taken(taken::obtain(self.core(), capacity, Want::Any)?);
+        // SAFETY: two blocks; the new one is the larger.
+        unsafe { self.ptr.copy_to_nonoverlapping(larger.ptr, self.len) };
+        // SAFETY: just written.
+        unsafe { larger.set_len(self.len) };
+        *self = larger;
+        Ok(())
+    }
+
+    /// The name of the buffer's size class: its number, or none when it is larger than all of them.
+    fn class(&self) -> Option<usize> {
+        // SAFETY: the handle holds the slot.
+        let class = unsafe { core::class_of(self.slot()) };
+        self.core().keeper().classes().sizes().get(class).copied()
+    }
+
+    /// Which store the buffer goes home to; a number to compare.
+    fn home(&self) -> usize {
+        // SAFETY: the handle holds the slot.
+        unsafe { core::home_of(self.slot()) }
+    }
+
+    /// The slot, its memory as an idle slot's must be.
+    fn into_idle(mut self) -> Taken {
+        self.fold();
+        // SAFETY: this handle holds the slot, and nobody borrows its bytes.
+        unsafe { make_idle(self.held(), self.wipes) };
+        self.into_taken()
+    }
+}
+
+impl Drop for PooledBuf {
+    #[inline]
+    fn drop(&mut self) {
+        self.fold();
+        let taken = Taken { slot: self.slot(), lane: self.lane, wipes: self.wipes };
+        // SAFETY: the handle held the slot and does not use it again.
+        unsafe { go_home(taken, self.held()) };
+    }
+}
+
+/// Sends a buffer's slot home, unique or frozen.
+///
+/// # Safety
+/// The caller holds the slot, whose content is `held`, and uses neither again. The marks are raised for all that was written.
+#[inline(always)]
+pub(in crate::bytes) unsafe fn go_home(taken: Taken, held: &Held) {
+    // SAFETY: the caller's promise.
+    unsafe { make_idle(held, taken.wipes) };
+    // SAFETY: as above; the memory is as an idle slot's must be.
+    cache::with(|cache| unsafe { store::put(cache, taken.lane, taken.slot) });
+}
+
+/// Makes a block ready to lie idle.
+///
+/// # Safety
+/// The caller holds the slot and nobody borrows its bytes.
+#[inline(always)]
+unsafe fn make_idle(held: &Held, wipes: bool) {
+    if wipes {
+        // SAFETY: the caller's promise.
+        unsafe { held.wipe() };
+    } else if cfg!(debug_assertions) {
+        // SAFETY: as above.
+        unsafe { held.scribble() };
+    }
+    // SAFETY: as above.
+    unsafe { held.rest() };
+}
+
+impl Deref for PooledBuf {
+    type Target = [u8];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: bytes below `len` are initialised and this handle's.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for PooledBuf {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // One store whatever happens: a conditional maximum of the mark made an indexed fill twelve times slower.
+        self.exposed = true;
+        // SAFETY: as in `deref`, borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for PooledBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for PooledBuf {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
+impl Borrow<[u8]> for PooledBuf {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+impl BorrowMut<[u8]> for PooledBuf {
+    fn borrow_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
+/// Shows length, capacity and class, never the content.
+impl fmt::Debug for PooledBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("PooledBuf");
+        debug.field("len", &self.len).field("capacity", &self.capacity());
+        match self.class() {
+            Some(class) => debug.field("class", &class),
+            None => debug.field("class", &"oversize"),
+        };
+        debug.finish()
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for PooledBuf {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
+    }
+}
+
+impl Eq for PooledBuf {}
+
+impl Hash for PooledBuf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_four_words_with_a_niche() {
+        assert_eq!(size_of::<PooledBuf>(), 4 * size_of::<usize>());
+        assert_eq!(size_of::<Option<PooledBuf>>(), size_of::<PooledBuf>());
+    }
+}

@@ -1,0 +1,172 @@
+//! Size classes: the few sizes that buffers really have.
+//!
+//! The default table has two classes a doubling, 2^k and 1.5 x 2^k, so that rounding wastes at most a third of a buffer; its look-up
+//! is shifts alone and folds away for sizes known at compile time. Any other table is looked up through an index of sixteen steps a
+//! doubling, each of which names the first class that can serve it.
+
+/// Classes a table may have.
+pub(crate) const MAX_CLASSES: usize = 64;
+const SMALLEST: usize = 256;
+const LARGEST: usize = 64 << 20;
+/// Classes of the default table.
+const DEFAULT_CLASSES: usize = 37;
+
+/// The number of a size class in its table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct SizeClass(pub(crate) usize);
+
+/// A table of size classes, ascending.
+#[derive(Debug)]
+pub(crate) struct SizeClasses {
+    /// The largest size that a class serves.
+    largest: usize,
+    /// Computed, not looked up.
+    is_default: bool,
+    sizes: Box<[usize]>,
+    /// For each step, the first class that serves its smallest size. Empty for the default table.
+    first: Box<[u8]>,
+}
+
+impl SizeClasses {
+    /// # Panics
+    /// If `sizes` is not ascending, not free of zeroes, empty or longer than [`MAX_CLASSES`]: the builder has checked it.
+    pub(crate) fn new(sizes: Vec<usize>) -> Self {
+        assert!(!sizes.is_empty() && sizes.len() <= MAX_CLASSES && sizes[0] > 0);
+        assert!(sizes.is_sorted_by(|a, b| a < b));
+        let is_default = sizes == default_sizes();
+        let largest = sizes[sizes.len() - 1];
+        let first = if is_default { Box::new([]) as Box<[u8]> } else { index(&sizes) };
+        SizeClasses { largest, is_default, sizes: sizes.into(), first }
+    }
+
+    /// The smallest class that holds `size` bytes, or none above the largest.
+    #[inline(always)]
+    pub(crate) fn of(&self, size: usize) -> Option<SizeClass> {
+        if size > self.largest {
+            None
+        } else if self.is_default {
+            Some(default_class(size))
+        } else {
+            Some(self.looked_up(size))
+        }
+    }
+
+    /// Two loads and two comparisons, unless more than two classes share a sixteenth of a doubling.
+    fn looked_up(&self, size: usize) -> SizeClass {
+        let class = usize::from(self.first[step(size)]);
+        let serves = |class: usize| size <= self.sizes[class];
+        if serves(class) {
+            SizeClass(class)
+        } else if serves(class + 1) {
+            SizeClass(class + 1)
+        } else {
+            SizeClass(self.sizes.partition_point(|&s| s < size))
+        }
+    }
+
+    pub(crate) fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+}
+
+/// Two a doubling from 256 B to 64 MiB.
+pub(crate) fn default_sizes() -> Vec<usize> {
+    let doublings = (SMALLEST.ilog2()..LARGEST.ilog2()).flat_map(|k| [1 << k, 3 << (k - 1)]);
+    doublings.chain([LARGEST]).collect()
+}
+
+#[inline(always)]
+fn default_class(size: usize) -> SizeClass {
+    // 2^k - 1 down to 1.5 x 2^(k-1) share the two top bits, and so on: they are the class.
+    let last = if size > SMALLEST { size - 1 } else { SMALLEST - 1 };
+    let top = last.ilog2() as usize;
+    let half = (last >> (top - 1)) & 1;
+    let class = 2 * top + half - (2 * SMALLEST.ilog2() as usize - 1);
+    debug_assert!(class < DEFAULT_CLASSES);
+    SizeClass(class)
+}
+
+/// Sixteen steps a doubling; sizes up to 16 have a step each.
+fn step(size: usize) -> usize {
+    let last = size.max(1) - 1;
+    if last < 16 {
+        return last;
+    }
+    let top = last.ilog2() as usize;
+    (top - 3) * 16 + ((last >> (top - 4)) & 15)
+}
+
+/// The smallest size of a step.
+fn smallest_of(step: usize) -> usize {
+    match step {
+        0..16 => step + 1,
+        _ => ((16 + step % 16) << (step / 16 - 1)) + 1,
+    }
+}
+
+fn index(sizes: &[usize]) -> Box<[u8]> {
+    let last = step(sizes[sizes.len() - 1]);
+    let first = |step| sizes.partition_point(|&size| size < smallest_of(step)) as u8;
+    (0..=last).map(first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The simple program: the first class that is large enough.
+    fn searched(sizes: &[usize], size: usize) -> Option<SizeClass> {
+        sizes.iter().position(|&s| s >= size).map(SizeClass)
+    }
+
+    #[test]
+    fn the_default_table_has_two_classes_a_doubling() {
+        let sizes = default_sizes();
+        assert_eq!(sizes.len(), DEFAULT_CLASSES);
+        assert_eq!(sizes[..5], [256, 384, 512, 768, 1024]);
+        assert_eq!(sizes[DEFAULT_CLASSES - 2..], [48 << 20, 64 << 20]);
+    }
+
+    #[test]
+    fn the_default_class_is_the_one_a_search_finds() {
+        let classes = SizeClasses::new(default_sizes());
+        let edges = default_sizes().into_iter().flat_map(|s| [s - 1, s, s + 1]);
+        for size in (0..5000).chain(edges) {
+            assert_eq!(classes.of(size), searched(classes.sizes(), size), "size {size}");
+        }
+        assert_eq!(classes.of(usize::MAX), None);
+    }
+
+    #[test]
+    fn steps_are_contiguous() {
+        for size in 1..100_000 {
+            let step = step(size);
+            assert!(smallest_of(step) <= size && size < smallest_of(step + 1), "size {size}, step {step}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
+        #[test]
+        fn any_table_is_looked_up_as_searched(
+            sizes in proptest::collection::btree_set(1usize..1 << 20, 1..MAX_CLASSES),
+            asked in proptest::collection::vec(0usize..1 << 21, 1..200),
+        ) {
+            let sizes: Vec<_> = sizes.into_iter().collect();
+            let classes = SizeClasses::new(sizes.clone());
+            for size in asked.into_iter().chain(sizes.iter().flat_map(|&s| [s - 1, s, s + 1])) {
+                prop_assert_eq!(classes.of(size), searched(&sizes, size), "size {}", size);
+            }
+        }
+
+        #[test]
+        fn crowded_tables_are_looked_up_as_searched(start in 1usize..100_000, count in 1..MAX_CLASSES) {
+            let sizes: Vec<_> = (start..start + count).collect();
+            let classes = SizeClasses::new(sizes.clone());
+            for size in start.saturating_sub(2)..start + count + 2 {
+                prop_assert_eq!(classes.of(size), searched(&sizes, size), "size {}", size);
+            }
+        }
+    }
+}

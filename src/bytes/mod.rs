@@ -1,0 +1,10 @@
+//! The byte face: requests, size classes, and the two handles over a slot's memory.
+
+pub(crate) mod batch;
+pub(crate) mod buf;
+mod classes;
+pub(crate) mod frozen;
+pub(crate) mod pool;
+pub(crate) mod request;
+
+pub(crate) use classes::{MAX_CLASSES, SizeClass, SizeClasses, default_sizes};

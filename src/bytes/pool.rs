@@ -1,0 +1,427 @@
+//! The pool of byte buffers: which class serves a request, and where memory comes from when no slot is idle.
+
+use std::alloc::Layout;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::bytes::batch::PooledBatch;
+use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
+use crate::bytes::request::{Capacity, Request};
+use crate::bytes::{SizeClass, SizeClasses};
+use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::store::Keeping;
+use crate::memory::{MemorySource, Source, Want, os};
+use crate::policy::builder::BufferPoolBuilder;
+use crate::policy::error::{BuildError, Error};
+use crate::policy::stats::{ClassStats, Stats};
+
+/// A pool of byte buffers in size classes.
+///
+/// A cheap handle: clones share the pool, buffers are `'static` and keep what they need alive. While a thread works within what its cache holds,
+/// a get and its return touch no memory that another thread uses: no lock, no allocation, no system call, no atomic read-modify-write.
+///
+/// When the last handle is dropped, all idle memory is freed at once, wherever it is cached. Buffers that are still out stay valid and are freed
+/// when they come home.
+///
+/// # Examples
+///
+/// ```
+/// use millpond::{BufferPool, Capacity, Recycled};
+///
+/// let pool = BufferPool::new();
+/// let page = pool.get(4096);                      // 4096 zero bytes
+/// let block = pool.get(Recycled(1 << 20));        // 1 MiB of unspecified bytes
+/// let mut text = pool.get(Capacity(100));         // empty, with room
+/// text.extend_from_slice(b"ready");
+/// assert_eq!((page.len(), block.len(), text.len()), (4096, 1 << 20, 5));
+/// ```
+#[derive(Clone)]
+pub struct BufferPool {
+    core: Handle<ByteKeeper>,
+}
+
+impl UnwindSafe for BufferPool {}
+impl RefUnwindSafe for BufferPool {}
+
+/// The core of a byte pool.
+pub(crate) type ByteCore = CoreOf<ByteKeeper>;
+
+/// What a byte pool keeps besides its slots.
+#[derive(Debug)]
+pub(crate) struct ByteKeeper {
+    classes: SizeClasses,
+    wipes: bool,
+    /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
+    closed: AtomicBool,
+    max_request: usize,
+    alignment: usize,
+    /// One for each class, and behind them one for all larger requests.
+    sources: Box<[Source]>,
+    /// The options, for `Debug`.
+    builder: BufferPoolBuilder,
+}
+
+impl Keeper for ByteKeeper {
+    type Content = Held;
+
+    fn vacate(&self, held: &Held, class: usize) -> usize {
+        let layout = Layout::from_size_align(held.capacity(), self.alignment).expect("as the block was made");
+        taken::release(&self.sources[class], held, layout);
+        layout.size()
+    }
+}
+
+impl ByteKeeper {
+    pub(crate) fn classes(&self) -> &SizeClasses {
+        &self.classes
+    }
+
+    pub(crate) fn max_request(&self) -> usize {
+        self.max_request
+    }
+
+    #[inline(always)]
+    pub(crate) fn wipes(&self) -> bool {
+        self.wipes
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // Relaxed: closing races with requests in any order.
+        self.closed.load(Relaxed)
+    }
+
+    pub(crate) fn source(&self, store: usize) -> &Source {
+        &self.sources[store]
+    }
+
+    /// The store of requests above all classes.
+    fn oversize(&self) -> usize {
+        self.classes.sizes().len()
+    }
+
+    /// The block that serves `size` bytes: its store, and its layout; none when no such block can exist.
+    pub(crate) fn block_for(&self, size: usize) -> Option<(usize, Layout)> {
+        let (store, unit, size) = match self.classes.of(size) {
+            Some(class) => (class.0, self.alignment, self.classes.sizes()[class.0]),
+            None => (self.oversize(), self.alignment.max(os::page_size()), size),
+        };
+        let size = size.checked_next_multiple_of(unit)?;
+        Some((store, Layout::from_size_align(size, self.alignment).ok()?))
+    }
+}
+
+impl BufferPool {
+    /// A pool with the defaults of [`BufferPoolBuilder`].
+    ///
+    /// Costs a few kilobytes; memory for buffers is taken when it is first asked for. The first pool of a process also announces the memory barrier to
+    /// the kernel, which may take milliseconds in a process with many threads.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build().expect("the defaults are valid")
+    }
+
+    /// The process-wide pool, made with the defaults on first use.
+    ///
+    /// ```
+    /// let greeting = millpond::BufferPool::shared().copy_from(b"hello");
+    /// assert_eq!(greeting[..], *b"hello");
+    /// ```
+    pub fn shared() -> &'static BufferPool {
+        static SHARED: OnceLock<BufferPool> = OnceLock::new();
+        SHARED.get_or_init(BufferPool::new)
+    }
+
+    /// A builder for a pool with other options.
+    #[must_use]
+    pub fn builder() -> BufferPoolBuilder {
+        BufferPoolBuilder::default()
+    }
+
+    /// A pool with these options, which the builder has checked.
+    pub(crate) fn build(builder: BufferPoolBuilder) -> Result<Self, BuildError> {
+        let options = builder.options();
+        let block = |size: &usize| {
+            let size = size.next_multiple_of(options.alignment);
+            Layout::from_size_align(size, options.alignment).expect("at most half the address space")
+        };
+        let blocks: Vec<_> = options.size_classes.iter().map(block).collect();
+        let idle = |block: &Layout| StoreConfig { weight: block.size(), keeping: Keeping::Idle };
+        let oversize = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
+        let stores: Vec<_> = blocks.iter().map(idle).chain([oversize]).collect();
+        let sources = blocks.iter().map(|&block| options.memory.source_for(block));
+        let keeper = ByteKeeper {
+            classes: SizeClasses::new(options.size_classes.to_vec()),
+            wipes: options.wipes,
+            closed: AtomicBool::new(false),
+            max_request: options.max_request,
+            alignment: options.alignment,
+            sources: sources.chain([options.memory.source_for_oversize()]).collect(),
+            builder: builder.clone(),
+        };
+        let limits = Limits {
+            max_idle: options.max_idle,
+            max_idle_per_store: options.max_idle_per_class,
+            thread_cache: options.thread_cache,
+        };
+        let pool = BufferPool { core: Handle::new(keeper, &stores, limits) };
+        for &(size, count) in options.prefill {
+            pool.prefill(size, count)?;
+        }
+        Ok(pool)
+    }
+
+    fn prefill(&self, size: usize, count: usize) -> Result<(), BuildError> {
+        let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
+        if taken::stock(&self.core, store, layout, count) {
+            Ok(())
+        } else {
+            Err(BuildError::OutOfMemory { requested: layout.size().saturating_mul(count) })
+        }
+    }
+
+    fn keeper(&self) -> &ByteKeeper {
+        self.core.keeper()
+    }
+
+    #[inline(always)]
+    fn hit(&self, size: usize) -> Option<Taken> {
+        taken::hit(&self.core, self.core.keeper().classes.of(size)?)
+    }
+
+    /// A buffer as requested, now.
+    ///
+    /// Takes no lock, allocates nothing and enters no kernel while the thread's cache holds a buffer of the class; otherwise takes a batch from the
+    /// pool's depot, and when that is empty, memory from the system. A zeroed request also costs the zeroing of what was written to the memory since
+    /// it was last zero.
+    ///
+    /// # Panics
+    /// With the error's text when [`try_get`](Self::try_get) would fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Recycled};
+    ///
+    /// let pool = BufferPool::new();
+    /// assert_eq!(pool.get(3)[..], [0, 0, 0]);
+    /// assert_eq!(pool.get(Recycled(3)).len(), 3);
+    /// ```
+    #[inline]
+    #[track_caller]
+    #[must_use]
+    pub fn get<R: Request>(&self, request: R) -> PooledBuf {
+        match self.hit(request.capacity()) {
+            Some(taken) => finish(taken, request),
+            None => match self.get_slowly(request) {
+                Ok(buf) => buf,
+                Err(error) => error.panic(),
+            },
+        }
+    }
+
+    /// A buffer as requested, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none and no thread's cache holds a buffer of
+    /// the class, [`Error::Closed`] after [`close`](Self::close). Nothing is lost then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Error};
+    ///
+    /// let pool = BufferPool::builder().max_request(1 << 20).build()?;
+    /// assert!(pool.try_get(1 << 20).is_ok());
+    /// assert_eq!(pool.try_get(2 << 20).unwrap_err(), Error::TooLarge { requested: 2 << 20, limit: 1 << 20 });
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[inline]
+    pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
+        match self.hit(request.capacity()) {
+            Some(taken) => Ok(finish(taken, request)),
+            None => self.get_slowly(request),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_slowly<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
+        let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
+        taken::obtain(&self.core, request.capacity(), want).map(|taken| finish(taken, request))
+    }
+
+    /// Buffers for all of these requests, now, or none.
+    ///
+    /// Costs one exchange with the depot for each magazine full of buffers, not one for each buffer, and one allocation for the batch.
+    ///
+    /// # Panics
+    /// With the error's text when [`try_get_many`](Self::try_get_many) would fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// let batch = pool.get_many([4096; 32]);
+    /// assert_eq!(batch.len(), 32);
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn get_many<R: Request>(&self, requests: impl IntoIterator<Item = R>) -> PooledBatch<PooledBuf> {
+        match self.try_get_many(requests) {
+            Ok(batch) => batch,
+            Err(error) => error.panic(),
+        }
+    }
+
+    /// Buffers for all of these requests, now, or none and the reason why. Costs as [`get_many`](Self::get_many).
+    ///
+    /// # Errors
+    /// That of the first request which [`try_get`](Self::try_get) would refuse. The buffers got before it have gone home.
+    pub fn try_get_many<R: Request>(
+        &self,
+        requests: impl IntoIterator<Item = R>,
+    ) -> Result<PooledBatch<PooledBuf>, Error> {
+        let mut listed = Vec::new();
+        for request in requests {
+            listed.try_reserve(1).map_err(|_| Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) })?;
+            listed.push(request);
+        }
+        let mut batch = PooledBatch::with_capacity(listed.len())?;
+        let class = |request: &R| self.keeper().classes.of(request.capacity());
+        for run in listed.chunk_by(|a, b| class(a) == class(b)) {
+            self.get_run(class(&run[0]), run, &mut batch)?;
+        }
+        Ok(batch)
+    }
+
+    /// Buffers for requests of one class: from the cache, then in bulk from the depot, then one by one.
+    fn get_run<R: Request>(
+        &self,
+        class: Option<SizeClass>,
+        run: &[R],
+        batch: &mut PooledBatch<PooledBuf>,
+    ) -> Result<(), Error> {
+        let mut rest = run.iter().copied();
+        if let Some(class) = class {
+            while let Some(taken) = (rest.len() > 0).then(|| taken::hit(&self.core, class)).flatten() {
+                batch.extend(rest.next().map(|request| finish(taken, request)));
+            }
+            let missing = rest.len();
+            taken::obtain_idle(&self.core, class, missing, |taken| {
+                batch.extend(rest.next().map(|request| finish(taken, request)))
+            });
+        }
+        for request in rest {
+            batch.extend([self.try_get(request)?]);
+        }
+        Ok(())
+    }
+
+    /// A buffer with a copy of these bytes.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// assert_eq!(pool.copy_from(b"hello")[..], *b"hello");
+    /// ```
+    #[inline]
+    #[track_caller]
+    #[must_use]
+    pub fn copy_from(&self, bytes: &[u8]) -> PooledBuf {
+        let mut buf = self.get(Capacity(bytes.len()));
+        buf.extend_from_slice(bytes);
+        buf
+    }
+
+    /// Makes this thread's magazines now, for every size class, so that no later get or return on this thread has to.
+    ///
+    /// For threads that must not allocate later, together with [`prefill`](BufferPoolBuilder::prefill). Allocates about a kilobyte for each class that the
+    /// thread has not used yet.
+    pub fn attach_thread(&self) {
+        self.core.core().attach_thread();
+    }
+
+    /// Closes the pool for all its handles: idle memory is freed at once, later requests fail, and buffers that are out are freed when they come home.
+    ///
+    /// Costs a visit to the magazines of all threads and a memory barrier in each running thread of the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Error};
+    ///
+    /// let pool = BufferPool::new();
+    /// let kept = pool.copy_from(b"still valid");
+    /// pool.close();
+    /// assert_eq!(pool.try_get(10).unwrap_err(), Error::Closed);
+    /// assert_eq!(kept[..], *b"still valid");
+    /// ```
+    pub fn close(&self) {
+        self.keeper().closed.store(true, Relaxed);
+        self.core.close();
+    }
+
+    /// What the pool has done and holds, by size class and in all.
+    ///
+    /// Exact when nobody uses the pool. Meanwhile, a slot that moves between two places may be counted in both or in neither: at most a magazine full
+    /// for each thread at work. Costs a visit to the magazines of all threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// drop(pool.get(1000));
+    /// drop(pool.get(1000));
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.gets, stats.fresh, stats.cache_hits), (2, 1, 1));
+    /// assert_eq!(stats.footprint, 1024);
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.core.core();
+        let keeper = self.keeper();
+        let class = |(class, &size): (usize, &usize)| ClassStats::new(size, self.block_size(size), &core.stats(class));
+        let classes = keeper.classes.sizes().iter().enumerate().map(class).collect();
+        let slack: usize = keeper.sources.iter().map(MemorySource::overhead).sum();
+        Stats::sum(classes, &core.stats(keeper.oversize()), slack + core.overhead())
+    }
+
+    fn block_size(&self, class: usize) -> usize {
+        class.next_multiple_of(self.keeper().alignment)
+    }
+}
+
+/// A buffer over a slot, made what was requested.
+#[inline(always)]
+fn finish<R: Request>(taken: Taken, request: R) -> PooledBuf {
+    let mut buf = PooledBuf::from_taken(taken);
+    request.prepare(&mut buf);
+    buf
+}
+
+impl Default for BufferPool {
+    /// As [`BufferPool::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Shows the options, defaults included.
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.keeper().closed.load(Relaxed);
+        f.debug_struct("BufferPool").field("options", &self.keeper().builder).field("closed", &closed).finish()
+    }
+}
+
+impl fmt::Debug for Handle<ByteKeeper> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.core(), f)
+    }
+}

@@ -1,0 +1,23 @@
+//! Boxes whose making may fail, because a pool answers a failing allocator with an error and `Box::new` aborts.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::NonNull;
+
+/// A value on the heap, or nothing when there is no memory.
+pub(super) fn try_new<T>(value: T) -> Option<NonNull<T>> {
+    const { assert!(size_of::<T>() > 0) };
+    // SAFETY: the layout is not zero-sized.
+    let place = NonNull::new(unsafe { alloc(Layout::new::<T>()) }.cast::<T>())?;
+    // SAFETY: fresh memory of T's layout.
+    unsafe { place.write(value) };
+    Some(place)
+}
+
+/// # Safety
+/// `place` came from [`try_new`] and nobody uses it any more.
+pub(super) unsafe fn free<T>(place: NonNull<T>) {
+    // SAFETY: by the caller, a valid value that nobody reads again.
+    unsafe { place.drop_in_place() };
+    // SAFETY: allocated in `try_new` with this layout.
+    unsafe { dealloc(place.as_ptr().cast(), Layout::new::<T>()) };
+}

@@ -1,0 +1,458 @@
+//! The core of a pool: its stores, its slots, and how long all that lives.
+//!
+//! One count, `refs`, keeps a core: one for all pool handles together, one for each slot that has memory, one for each attached
+//! magazine. It is touched on slow paths only, since a hit neither makes nor ends any of these. When the last handle goes, the
+//! core is shut: idle slots are retired wherever they are, attachments are cut, and what is out comes home to be retired. The last
+//! of them frees the core.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use crate::engine::barrier;
+use crate::engine::boxed;
+use crate::engine::cache::{self, Cache};
+use crate::engine::depot::{Depot, Loot};
+use crate::engine::lanes::Lane;
+use crate::engine::magazine::Magazine;
+use crate::engine::seats::Visit;
+use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
+use crate::engine::table::SlotTable;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering::*, fence};
+
+/// Stores a core may have.
+pub(crate) const MAX_STORES: usize = 72;
+/// Magazines robbed behind one barrier.
+const ROBBED_AT_ONCE: usize = 32;
+
+/// What the engine asks of a face.
+pub(crate) trait Keeper: Send + Sync + 'static {
+    /// What a slot holds.
+    type Content;
+
+    /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no magazine
+    /// busy, so this may run user code, which may use pools.
+    fn vacate(&self, content: &Self::Content, class: usize) -> usize;
+}
+
+/// What a store is to hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreConfig {
+    /// Bytes a slot stands for.
+    pub(crate) weight: usize,
+    pub(crate) keeping: Keeping,
+}
+
+/// How much may lie idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes in depots and magazines, of all stores.
+    pub(crate) max_idle: usize,
+    /// Slots in the depot and magazines of one store.
+    pub(crate) max_idle_per_store: usize,
+    /// Bytes in the magazines of one thread.
+    pub(crate) thread_cache: usize,
+}
+
+/// The part of a core that does not depend on the face.
+#[repr(C)]
+pub(crate) struct Core {
+    /// The stores' lanes, for the hit path: NONE until a thread with a cache has used the store.
+    lanes: [AtomicU32; MAX_STORES],
+    stores: Box<[Store]>,
+    id: u64,
+    limits: Limits,
+    table: SlotTable,
+    /// Headers without memory.
+    vacant: Depot,
+    vacate: unsafe fn(*const Core, SlotPtr, usize) -> usize,
+    free: unsafe fn(*const Core),
+    refs: AtomicUsize,
+    handles: AtomicUsize,
+    /// Bytes of all slots that have memory.
+    footprint: AtomicUsize,
+}
+
+/// A core with the face's own state.
+#[repr(C)]
+pub(crate) struct CoreOf<K> {
+    core: Core,
+    keeper: K,
+}
+
+/// A counted handle of a core. The last one to go shuts it.
+pub(crate) struct Handle<K: Keeper>(NonNull<CoreOf<K>>);
+
+// SAFETY: a handle is a counted pointer to a core whose shared parts are atomics, and to a keeper that is Send and Sync.
+unsafe impl<K: Keeper> Send for Handle<K> {}
+// SAFETY: as above.
+unsafe impl<K: Keeper> Sync for Handle<K> {}
+
+impl<K: Keeper> Handle<K> {
+    /// A new core with these stores, whose numbers are the faces' classes.
+    pub(crate) fn new(keeper: K, stores: &[StoreConfig], limits: Limits) -> Self {
+        assert!(stores.len() <= MAX_STORES);
+        barrier::kind();
+        let core = Core {
+            lanes: std::array::from_fn(|_| AtomicU32::new(Lane::NONE.0)),
+            stores: Box::new([]),
+            id: next_id(),
+            limits,
+            table: SlotTable::new::<K::Content>(),
+            vacant: Depot::new(),
+            vacate: vacate::<K>,
+            free: free::<K>,
+            refs: AtomicUsize::new(1),
+            handles: AtomicUsize::new(1),
+            footprint: AtomicUsize::new(0),
+        };
+        let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
+            handle_alloc_error(Layout::new::<CoreOf<K>>())
+        };
+        let core = place.as_ptr().cast::<Core>();
+        let stores = stores
+            .iter()
+            .enumerate()
+            .map(|(class, config)| Store::new(core, class, config, limits.thread_cache))
+            .collect();
+        // SAFETY: `repr(C)` puts the core first; it is ours alone until the handle leaves this function.
+        unsafe { (*core).stores = stores };
+        Handle(place)
+    }
+
+    /// Shuts the pool while handles remain: all idle memory is freed at once, and whatever comes home later.
+    pub(crate) fn close(&self) {
+        self.core().shut();
+    }
+}
+
+/// Ids are never used again, unlike addresses and lanes.
+fn next_id() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
+}
+
+impl<K: Keeper> Clone for Handle<K> {
+    fn clone(&self) -> Self {
+        // Relaxed: the new handle is made from one that exists.
+        let before = self.core().handles.fetch_add(1, Relaxed);
+        assert!(before < usize::MAX / 2, "too many handles of one pool");
+        Handle(self.0)
+    }
+}
+
+impl<K: Keeper> Drop for Handle<K> {
+    fn drop(&mut self) {
+        // AcqRel: what was done through other handles happens before the shutting.
+        if self.core().handles.fetch_sub(1, AcqRel) == 1 {
+            self.core().shut();
+            // SAFETY: the handles' hold, given up once.
+            unsafe { Core::release(self.0.as_ptr().cast()) };
+        }
+    }
+}
+
+impl<K: Keeper> Deref for Handle<K> {
+    type Target = CoreOf<K>;
+
+    #[inline(always)]
+    fn deref(&self) -> &CoreOf<K> {
+        // SAFETY: the handle counts, so the core is there.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<K: Keeper> CoreOf<K> {
+    #[inline(always)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn keeper(&self) -> &K {
+        &self.keeper
+    }
+
+    /// Gives `content` a slot in this class, or the content back when there is no memory for a header.
+    pub(crate) fn birth(&self, class: usize, bytes: usize, content: K::Content) -> Result<SlotPtr, K::Content> {
+        let core = &self.core;
+        let store = &core.stores[class];
+        core.retain();
+        let mut loot = Loot::new();
+        // SAFETY: the core's table is the one of all its depots.
+        unsafe { core.vacant.pop(&core.table, 1, &mut loot) };
+        let slot = match loot.take_newest() {
+            Some(slot) => {
+                // SAFETY: a slot of this core, so of this content type; taken out of the vacant ones, so ours and vacated.
+                unsafe { Slot::set_content(slot.cast::<K::Content>().as_ptr(), content) };
+                slot
+            }
+            None => match core.table.add(store, content) {
+                Ok(slot) => slot,
+                Err(content) => {
+                    // SAFETY: retained above; the caller keeps the core.
+                    unsafe { Core::release(core) };
+                    return Err(content);
+                }
+            },
+        };
+        // SAFETY: ours, not yet shown to anybody.
+        unsafe { slot.head() }.set_store(store);
+        store.count_birth(bytes);
+        core.footprint.fetch_add(bytes, Relaxed);
+        Ok(slot)
+    }
+
+    /// The core a slot belongs to.
+    ///
+    /// # Safety
+    /// The slot is held during `'a` and was born by a `CoreOf<K>`.
+    pub(crate) unsafe fn of_slot<'a>(slot: SlotPtr) -> &'a CoreOf<K> {
+        // SAFETY: the slot is held, which keeps its table.
+        let store = unsafe { slot.head() }.store();
+        // SAFETY: the slot keeps its store.
+        let core = unsafe { &*store }.core_ptr();
+        // SAFETY: the pointer was made from one to the whole `CoreOf<K>`, whose first field the core is.
+        unsafe { &*core.cast() }
+    }
+}
+
+/// The slot's class.
+///
+/// # Safety
+/// The slot is held.
+pub(crate) unsafe fn class_of(slot: SlotPtr) -> usize {
+    // SAFETY: held, so table and store are there.
+    let store = unsafe { slot.head() }.store();
+    // SAFETY: as above.
+    unsafe { &*store }.class()
+}
+
+/// Where the slot goes home to; a number to compare.
+///
+/// # Safety
+/// The slot is held.
+pub(crate) unsafe fn home_of(slot: SlotPtr) -> usize {
+    // SAFETY: held, so the table is there.
+    unsafe { slot.head() }.store() as usize
+}
+
+/// # Safety
+/// `core` belongs to a `CoreOf<K>`; the caller holds the slot, one of this core.
+unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize) -> usize {
+    // SAFETY: the core is the first field of a `CoreOf<K>` and made from a pointer to the whole.
+    let core = unsafe { &*core.cast::<CoreOf<K>>() };
+    let slot = slot.cast::<K::Content>();
+    // SAFETY: the caller holds the slot.
+    let slot: &Slot<K::Content> = unsafe { slot.as_ref() };
+    core.keeper.vacate(slot.content(), class)
+}
+
+/// # Safety
+/// `core` belongs to a `CoreOf<K>` and nobody uses it any more.
+unsafe fn free<K: Keeper>(core: *const Core) {
+    let whole = core.cast_mut().cast::<CoreOf<K>>();
+    // SAFETY: not null, made by `boxed::try_new`, and not used again.
+    unsafe { boxed::free(NonNull::new_unchecked(whole)) };
+}
+
+impl Core {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn table(&self) -> &SlotTable {
+        &self.table
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        self.footprint.load(Relaxed)
+    }
+
+    pub(super) fn idle_bound(&self) -> usize {
+        self.stores.iter().map(Store::idle_bound).sum()
+    }
+
+    pub(super) fn place_bytes(&self) -> usize {
+        self.stores.iter().map(Store::place_bytes).sum()
+    }
+
+    /// Bytes that this thread's magazines may hold for this core.
+    pub(super) fn cached_by(&self, cache: &Cache) -> usize {
+        let bytes = |store: &Store| {
+            let lane = Lane(self.lanes[store.class()].load(Relaxed));
+            let mine = cache.magazine(lane).filter(|magazine| magazine.core_id() == self.id);
+            mine.map_or(0, Magazine::limit) * store.weight()
+        };
+        self.stores.iter().map(bytes).sum()
+    }
+
+    /// Lets the hit path find the store's magazines.
+    pub(super) fn show_lane(&self, class: usize, lane: Lane) {
+        // Relaxed: a number; what is found under it is checked.
+        self.lanes[class].store(lane.0, Relaxed);
+    }
+
+    /// Where this class's slots are cached.
+    #[inline(always)]
+    pub(crate) fn lane(&self, class: usize) -> Lane {
+        Lane(self.lanes[class].load(Relaxed))
+    }
+
+    /// The hit path of every get: the newest slot of this thread's magazine.
+    #[inline(always)]
+    pub(crate) fn take_cached(&self, cache: &Cache, lane: Lane) -> Option<SlotPtr> {
+        cache.magazine(lane)?.pop()
+    }
+
+    /// A slot that is idle in this thread's magazine or in the depot. Takes no lock; may make this thread's magazine.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn take_idle(&self, cache: &Cache, class: usize) -> Option<SlotPtr> {
+        self.stores[class].take_idle(cache)
+    }
+
+    /// Up to `count` slots from the depot.
+    pub(crate) fn take_many(&self, class: usize, count: usize, each: impl FnMut(SlotPtr)) -> usize {
+        self.stores[class].take_many(count, each)
+    }
+
+    /// Robs all threads' magazines of this class: one slot for the caller, the rest for the depot.
+    #[cold]
+    pub(crate) fn steal(&self, class: usize) -> Option<SlotPtr> {
+        let store = &self.stores[class];
+        let mut found = None;
+        rob(store.seats().visit().map(|visit| (store, visit)), |_, mut loot| {
+            found = found.or_else(|| loot.take_newest());
+            // SAFETY: robbed, so ours; the caller's handle or slot keeps the core.
+            unsafe { Store::send_home(store, loot.as_slice()) };
+        });
+        if found.is_some() {
+            store.count_stolen();
+        }
+        found
+    }
+
+    /// Puts slots that were just born, of one class, into the depot.
+    ///
+    /// # Safety
+    /// The caller holds the slots and keeps the core by other means.
+    pub(crate) unsafe fn stock(&self, class: usize, slots: &[SlotPtr]) {
+        let store = &self.stores[class];
+        slots.iter().for_each(|_| store.uncount_fresh());
+        // SAFETY: the caller's promises.
+        unsafe { Store::send_home(store, slots) };
+    }
+
+    /// Makes this thread's magazines for all stores, so that no later get or return on it has to.
+    pub(crate) fn attach_thread(&self) {
+        cache::with(|cache| self.stores.iter().for_each(|store| store.attach_now(cache)));
+    }
+
+    /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once, and by
+    /// several threads.
+    fn shut(&self) {
+        for store in &self.stores {
+            store.set_closed();
+            self.show_lane(store.class(), Lane::NONE);
+        }
+        // With the fence in `Store::attach`: who attaches from now on sees the flag, or we see its seat.
+        fence(SeqCst);
+        // First the depots, so that owners and robbers on their way there keep, and retire, what they bring.
+        self.stores.iter().for_each(Store::close_depot);
+        let seated = self.stores.iter().flat_map(|store| store.seats().visit().map(move |visit| (store, visit)));
+        let asked_to_close = seated.inspect(|(_, magazine)| magazine.request_close());
+        // SAFETY: robbed, so ours; the caller's handle keeps the core.
+        rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
+        for store in &self.stores {
+            store.seats().visit().for_each(|magazine| store.cut(&magazine));
+        }
+    }
+
+    pub(super) fn retain(&self) {
+        // Relaxed: the caller has another hold.
+        self.refs.fetch_add(1, Relaxed);
+    }
+
+    /// One hold fewer; the last frees the core.
+    ///
+    /// # Safety
+    /// The caller gives up a hold of its own, and does not touch the core afterwards unless it has another.
+    pub(super) unsafe fn release(core: *const Core) {
+        // SAFETY: the caller's hold. By pointer, because the core may be gone before this returns.
+        let refs = unsafe { &raw const (*core).refs };
+        // SAFETY: as above. Release: what this holder did to the core happens before it is freed.
+        if unsafe { &*refs }.fetch_sub(1, Release) == 1 {
+            // Acquire pairs with the other holders' Release.
+            fence(Acquire);
+            // SAFETY: nobody holds the core.
+            let free = unsafe { (*core).free };
+            // SAFETY: it was made for this kind of core, and nobody uses it any more.
+            unsafe { free(core) };
+        }
+    }
+
+    /// Gives up the memory of a slot.
+    ///
+    /// # Safety
+    /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
+    pub(super) unsafe fn retire(slot: SlotPtr) {
+        // SAFETY: held, so table, store and core are there.
+        let store = unsafe { &*slot.head().store() };
+        let core = store.core_ptr();
+        // SAFETY: as above.
+        let this = unsafe { &*core };
+        // SAFETY: made for this kind of core; the slot is held.
+        let bytes = unsafe { (this.vacate)(core, slot, store.class()) };
+        store.count_death(bytes);
+        this.footprint.fetch_sub(bytes, Relaxed);
+        this.vacant.announce(1);
+        // SAFETY: held until here. The slot's own hold on the core, given up last, keeps it meanwhile.
+        unsafe { Depot::push(&this.vacant, &[slot], 1) };
+        // SAFETY: the hold that came with the slot's birth.
+        unsafe { Core::release(core) };
+    }
+
+    pub(crate) fn stats(&self, class: usize) -> StoreStats {
+        self.stores[class].stats()
+    }
+
+    /// Bytes of headers, tables and lists.
+    pub(crate) fn overhead(&self) -> usize {
+        let seats: usize = self.stores.iter().map(|store| store.seats().bytes()).sum();
+        size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.stores.iter().for_each(Store::give_back_lane);
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("id", &self.id).field("stores", &self.stores.len()).finish_non_exhaustive()
+    }
+}
+
+/// Robs these magazines, a few dozen behind one barrier, and hands what was in them to `each`.
+fn rob<'a>(magazines: impl Iterator<Item = (&'a Store, Visit<'a>)>, mut each: impl FnMut(&'a Store, Loot)) {
+    let mut asked = magazines.filter(|(_, magazine)| magazine.ask()).fuse();
+    loop {
+        let mut group = [const { None }; ROBBED_AT_ONCE];
+        let filled = group.iter_mut().zip(&mut asked).map(|(place, robbed)| *place = Some(robbed)).count();
+        if filled == 0 {
+            return;
+        }
+        barrier::heavy();
+        for (store, magazine) in group.into_iter().flatten() {
+            each(store, magazine.take());
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! A thread's magazine: a stack of idle slots that its owner uses with one store per operation and that any thread may rob.
+//!
+//! The simple magazine is an array and a length under a lock. This one has no lock, because a lock costs its owner two
+//! read-modify-writes per operation. Instead each operation of the owner is a *tentative commit*: one store of `word`, which packs
+//! the length with the hit counter, and then one look at `att`. While nobody wants anything `att` is 0 and the operation stands.
+//! Only the owner writes `word`; everybody writes `att`, by read-modify-writes, on slow paths.
+//!
+//! | state of `att` | meaning | who leaves it, how |
+//! |---|---|---|
+//! | OPEN | the owner's | a robber: compare-and-swap to ASKED |
+//! | ASKED | a robber asks; no length is agreed yet | whoever is first: compare-and-swap to TAKEN with a length |
+//! | TAKEN(n) | the lowest n slots are the robber's, which copies them | the robber: to EMPTY(n) |
+//! | EMPTY(n) | copied; nothing is here, however long the owner sleeps | the owner: length to 0, then to OPEN |
+//!
+//! # Why nothing is lost or given out twice
+//!
+//! 1. The barrier (see [`barrier`](super::barrier)) lies between ASKED and the robber's read of `word`. So for each operation of the
+//!    owner, either its look at `att` sees ASKED or a later state, or the robber reads that operation's commit or a later one. An
+//!    owner that saw something settles before its next operation; hence the robber reads the word before or after *one* operation.
+//! 2. The two lengths around one operation differ. If the robber is first to name a length, the owner compares: named its new
+//!    length, the operation happened before the robbery; named the old one, it did not happen. If the owner is first, it names
+//!    its new length and the operation stands. One compare-and-swap decides and both read the same number.
+//! 3. While TAKEN(n), the owner has length n. Its further tentative operations end at other lengths, so none looks done, and a
+//!    push writes to place n, above what is being copied. It writes lower places only after it has read EMPTY.
+//! 4. A second robbery needs OPEN, which only the owner makes after it has repaired `word`. So an owner that slept through
+//!    a robbery still finds the state it compares with: at most one robbery per opening.
+//! 5. The counter is above the length in the same word, has one writer, and is undone with an operation that did not happen.
+//! 6. Request bits are set by read-modify-writes and kept by every transition. After setting one, a barrier and a robbery, each
+//!    push either was robbed or saw the bit: no push slips past a pool that closes.
+//!
+//! The owner looks at `att` after its commit, when its slot, and with it the pool's core, may be gone. Therefore a magazine
+//! belongs to its thread and outlives any pool; see [`cache`](super::cache).
+
+use std::fmt;
+use std::ptr;
+
+use crate::engine::barrier::{self, Barrier};
+use crate::engine::depot::Loot;
+use crate::engine::seats::Seat;
+use crate::engine::slot::{Head, SlotPtr};
+use crate::engine::store::Store;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, fence};
+
+/// Length and hit counter. Written by the owner only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    const LEN: u64 = 0xffff;
+    const ONE_HIT: u64 = 1 << 16;
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        (self.0 & Self::LEN) as usize
+    }
+
+    fn hits(self) -> u64 {
+        self.0 >> 16
+    }
+
+    /// One slot fewer, one hit more.
+    #[inline(always)]
+    fn popped(self) -> Word {
+        Word(self.0 + Self::ONE_HIT - 1)
+    }
+
+    #[inline(always)]
+    fn pushed(self, slots: usize) -> Word {
+        Word(self.0 + slots as u64)
+    }
+
+    fn emptied(self) -> Word {
+        Word(self.0 & !Self::LEN)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} slots, {} hits", self.len(), self.hits())
+    }
+}
+
+/// State of a robbery, request bits and the agreed length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Att(u32);
+
+impl Att {
+    const STATE: u32 = 0b11;
+    const OPEN: u32 = 0;
+    const ASKED: u32 = 1;
+    const TAKEN: u32 = 2;
+    const EMPTY: u32 = 3;
+    /// The pool is closed: nothing may stay here.
+    const CLOSED: u32 = 1 << 2;
+    /// No asymmetric barrier in this process: every operation settles behind a real fence.
+    const FENCED: u32 = 1 << 3;
+    const REQUESTS: u32 = 0b1111_1100;
+    const LEN_SHIFT: u32 = 8;
+
+    fn state(self) -> u32 {
+        self.0 & Self::STATE
+    }
+
+    fn len(self) -> usize {
+        (self.0 >> Self::LEN_SHIFT) as usize
+    }
+
+    fn has(self, request: u32) -> bool {
+        self.0 & request != 0
+    }
+
+    /// ASKED to TAKEN.
+    fn taken(self, len: usize) -> Att {
+        Att(self.0 & Self::REQUESTS | Self::TAKEN | (len as u32) << Self::LEN_SHIFT)
+    }
+}
+
+impl fmt::Debug for Att {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = ["open", "asked", "taken", "empty"][self.state() as usize];
+        write!(f, "{state}({}), requests {:#b}", self.len(), self.0 & Self::REQUESTS)
+    }
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Push {
+    /// The slot is the magazine's, or already a robber's: the caller must not touch it.
+    Done,
+    /// As `Done`, and the pool is closed: the owner must empty the magazine.
+    Closed,
+    /// Full, or robbed meanwhile: the slot is still the caller's.
+    Refused,
+}
+
+/// See the module's text. `repr(C)` keeps what a hit touches on one cache line as long as few slots are in.
+#[repr(C, align(128))]
+pub(crate) struct Magazine {
+    word: AtomicU64,
+    att: AtomicU32,
+    /// Slots it may hold. The owner's.
+    limit: AtomicU32,
+    places: [AtomicPtr<Head>; DEPTH],
+    /// The id of the core this magazine was made for. Lanes are used again, ids are not.
+    core_id: u64,
+    /// The store it is attached to, null from the moment owner or closer took the attachment away.
+    link: AtomicPtr<Store>,
+    /// Where the store finds it.
+    seat: AtomicPtr<Seat>,
+    /// Gets that the owner served from the depot through this magazine. The owner's.
+    depot_hits: AtomicU64,
+    /// Misses to let pass before the limit is raised again. The owner's.
+    patience: AtomicU32,
+    /// The owner, and the seat.
+    holders: AtomicU32,
+}
+
+impl Magazine {
+    /// A magazine held by its owner alone.
+    pub(super) fn new(core_id: u64, kind: Barrier) -> Self {
+        let att = if kind == Barrier::Symmetric { Att::FENCED } else { 0 };
+        Magazine {
+            word: AtomicU64::new(0),
+            att: AtomicU32::new(att),
+            limit: AtomicU32::new(0),
+            places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            core_id,
+            link: AtomicPtr::new(ptr::null_mut()),
+            seat: AtomicPtr::new(ptr::null_mut()),
+            depot_hits: AtomicU64::new(0),
+            patience: AtomicU32::new(0),
+            holders: AtomicU32::new(1),
+        }
+    }
+
+    #[inline(always)]
+    fn word(&self) -> Word {
+        Word(self.word.load(Relaxed))
+    }
+
+    /// Owner: commits `new`, tentatively.
+    ///
+    /// Release, of pops too, pairs with the robber's Acquire read of `word`: what the owner wrote to slots and places before is
+    /// seen by the robber. A pop's commit must be Release as well because it, not the push before it, may be what the robber
+    /// reads, and a plain store does not continue the earlier store's release sequence.
+    #[inline(always)]
+    fn commit(&self, new: Word) {
+        self.word.store(new.0, Release);
+        barrier::light();
+    }
+
+    /// Owner: nobody wanted anything at this look.
+    ///
+    /// Relaxed suffices: 0 means OPEN, which is the owner's own writing. On Arm an Acquire load would also stall behind the
+    /// Release store before it.
+    #[inline(always)]
+    fn undisturbed(&self) -> bool {
+        self.att.load(Relaxed) == 0
+    }
+
+    /// Owner: the newest slot, unless the magazine is empty or was robbed.
+    #[inline(always)]
+    pub(super) fn pop(&self) -> Option<SlotPtr> {
+        let old = self.word();
+        let len = old.len();
+        if len == 0 {
+            return None;
+        }
+        // SAFETY: the owner commits no length above DEPTH.
+        let slot = unsafe { self.places.get_unchecked(len - 1) }.load(Relaxed);
+        let new = old.popped();
+        self.commit(new);
+        if self.undisturbed() || self.settle(old, new) {
+            // SAFETY: places below the length were written by pushes, with slots.
+            return Some(SlotPtr::from_raw(unsafe { ptr::NonNull::new_unchecked(slot) }));
+        }
+        None
+    }
+
+    /// Owner: puts a slot on top.
+    #[inline(always)]
+    pub(super) fn push(&self, slot: SlotPtr) -> Push {
+        let old = self.word();
+        let len = old.len();
+        if len >= self.limit.load(Relaxed) as usize {
+            return Push::Refused;
+        }
+        // SAFETY: below the limit, which is at most DEPTH.
+        let place = unsafe { self.places.get_unchecked(len) };
+        // The thread that took a slot mostly brings it back: two loads are cheaper than a store.
+        if place.load(Relaxed) != slot.as_ptr() {
+            place.store(slot.as_ptr(), Relaxed);
+        }
+        let new = old.pushed(1);
+        self.commit(new);
+        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_push(&self, old: Word, new: Word) -> Push {
+        match self.settle(old, new) {
+            false => Push::Refused,
+            true if self.is_closed() => Push::Closed,
+            true => Push::Done,
+        }
+    }
+
+    /// Owner: the operation from `old` to `new` met a request. Did it happen?
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, old: Word, new: Word) -> bool {
+        debug_assert_ne!(old.len(), new.len(), "equal lengths could not be told apart");
+        let mut att = Att(self.att.load(Relaxed));
+        if att.has(Att::FENCED) {
+            // The owner's half of the symmetric barrier: the commit before, the look that counts behind it.
+            fence(SeqCst);
+        }
+        loop {
+            // Acquire pairs with the robber's Release of EMPTY: its copying is over before the owner writes a place again.
+            att.0 = self.att.load(Acquire);
+            match att.state() {
+                // Request bits only.
+                Att::OPEN => return true,
+                Att::ASKED => {
+                    let agreed = att.taken(new.len());
+                    // Release pairs with the Acquire of the robber's failed exchange: it copies what this operation wrote.
+                    if self.att.compare_exchange(att.0, agreed.0, Release, Relaxed).is_ok() {
+                        return true;
+                    }
+                }
+                state => {
+                    let happened = att.len() == new.len();
+                    let word = if happened { new } else { old };
+                    if state == Att::EMPTY {
+                        self.reopen(word)
+                    } else {
+                        self.word.store(word.0, Relaxed)
+                    }
+                    return happened;
+                }
+            }
+        }
+    }
+
+    /// Owner: makes a magazine that was robbed its own again.
+    fn reopen(&self, word: Word) {
+        self.word.store(word.emptied().0, Relaxed);
+        // Release pairs with the Acquire of the next robber's ASKED: it must not read the length from before.
+        self.att.fetch_and(Att::REQUESTS, Release);
+    }
+
+    /// Owner, before anything slow: opens it again after a robbery. False while a robber copies; then the owner goes past it,
+    /// to the depot.
+    fn is_mine(&self) -> bool {
+        // Acquire as in `settle`.
+        match Att(self.att.load(Acquire)).state() {
+            Att::EMPTY => {
+                self.reopen(self.word());
+                true
+            }
+            Att::TAKEN => false,
+            _ => true,
+        }
+    }
+
+    /// Owner: takes everything out, oldest first; nothing if it was robbed.
+    pub(super) fn take_all(&self) -> Loot {
+        let mut out = Loot::new();
+        if !self.is_mine() {
+            return out;
+        }
+        let old = self.word();
+        if old.len() == 0 {
+            return out;
+        }
+        self.copy(old.len(), &mut out);
+        self.commit(old.emptied());
+        if self.undisturbed() || self.settle(old, old.emptied()) { out } else { Loot::new() }
+    }
+
+    /// Owner: fills an empty magazine with these slots, newest last. All or nothing.
+    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Push {
+        if slots.is_empty() {
+            return Push::Done;
+        }
+        if slots.len() > self.limit() {
+            return Push::Refused;
+        }
+        let old = if self.is_mine() { self.word() } else { return Push::Refused };
+        if old.len() != 0 {
+            return Push::Refused;
+        }
+        for (place, slot) in self.places.iter().zip(slots) {
+            place.store(slot.as_ptr(), Relaxed);
+        }
+        let new = old.pushed(slots.len());
+        self.commit(new);
+        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+    }
+
+    /// Owner: `pop` for slow paths, after a robbery too.
+    pub(super) fn pop_again(&self) -> Option<SlotPtr> {
+        if self.is_mine() { self.pop() } else { None }
+    }
+
+    /// Owner: `push` for slow paths, after a robbery too.
+    pub(super) fn push_again(&self, slot: SlotPtr) -> Push {
+        if self.is_mine() { self.push(slot) } else { Push::Refused }
+    }
+
+    fn copy(&self, len: usize, out: &mut Loot) {
+        for place in &self.places[..len] {
+            let slot = ptr::NonNull::new(place.load(Relaxed)).expect("a place below the length holds a slot");
+            out.add(SlotPtr::from_raw(slot));
+        }
+    }
+
+    /// Robber, first step: asks. False: there is nothing to take, or another robber takes it.
+    pub(super) fn ask(&self) -> bool {
+        let mut att = Att(self.att.load(Relaxed));
+        while att.state() == Att::OPEN {
+            // Acquire pairs with the owner's Release in `reopen`.
+            match self.att.compare_exchange(att.0, att.0 | Att::ASKED, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => att.0 = now,
+            }
+        }
+        false
+    }
+
+    /// Robber, after [`ask`](Self::ask) said yes and [`barrier::heavy`]: takes everything, waits for nobody.
+    pub(super) fn take(&self) -> Loot {
+        // Acquire pairs with the owner's commit.
+        let len = Word(self.word.load(Acquire)).len();
+        // Acquire, here and on failure: the owner agreed, and its last operation is inside.
+        let mut att = Att(self.att.load(Acquire));
+        while att.state() == Att::ASKED {
+            // Relaxed on success: a length of the robber's tells the owner nothing but itself.
+            match self.att.compare_exchange(att.0, att.taken(len).0, Relaxed, Acquire) {
+                Ok(_) => att = att.taken(len),
+                Err(now) => att.0 = now,
+            }
+        }
+        let mut out = Loot::new();
+        self.copy(att.len(), &mut out);
+        // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
+        self.att.fetch_or(Att::EMPTY, Release);
+        out
+    }
+
+    /// Raises the closed bit. A robbery must follow.
+    pub(super) fn request_close(&self) {
+        // Relaxed: the barrier of the robbery that follows orders it.
+        self.att.fetch_or(Att::CLOSED, Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        Att(self.att.load(Relaxed)).has(Att::CLOSED)
+    }
+
+    /// Slots inside and hits so far, for statistics; exact when nobody works on it.
+    pub(super) fn snapshot(&self) -> (usize, u64) {
+        let word = self.word();
+        let robbed = Att(self.att.load(Acquire)).state() == Att::EMPTY;
+        (if robbed { 0 } else { word.len() }, word.hits())
+    }
+
+    pub(super) fn core_id(&self) -> u64 {
+        self.core_id
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Relaxed) as usize
+    }
+
+    /// Owner.
+    pub(super) fn set_limit(&self, limit: usize) {
+        debug_assert!(limit <= DEPTH);
+        self.limit.store(limit as u32, Relaxed);
+    }
+
+    /// Owner: whether it is time to ask for a higher limit again.
+    pub(super) fn may_ask_for_places(&self) -> bool {
+        let patience = self.patience.load(Relaxed);
+        self.patience.store(patience.saturating_sub(1), Relaxed);
+        patience == 0
+    }
+
+    /// Owner: lets so many misses pass first.
+    pub(super) fn be_patient(&self, misses: u32) {
+        self.patience.store(misses, Relaxed);
+    }
+
+    /// Owner: one more get that the depot served.
+    pub(super) fn count_depot_hit(&self) {
+        self.depot_hits.store(self.depot_hits.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(super) fn depot_hits(&self) -> u64 {
+        self.depot_hits.load(Relaxed)
+    }
+
+    pub(super) fn link(&self) -> &AtomicPtr<Store> {
+        &self.link
+    }
+
+    pub(super) fn seat(&self) -> &AtomicPtr<Seat> {
+        &self.seat
+    }
+
+    pub(super) fn holders(&self) -> &AtomicU32 {
+        &self.holders
+    }
+}
+
+impl fmt::Debug for Magazine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Magazine")
+            .field("word", &self.word())
+            .field("att", &Att(self.att.load(Relaxed)))
+            .field("limit", &self.limit())
+            .field("core_id", &self.core_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+//! The engine: which thread holds which slot, and nothing about what a slot holds.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | slot | the type-stable header of one pooled thing |
+//! | magazine | a thread's fixed stack of idle slots, for one store |
+//! | cache | all magazines of one thread |
+//! | depot | idle slots shared by all threads, in batches |
+//! | store | the depot and the magazines for one kind of slot |
+//! | core | the stores of one pool, and their life |
+//! | seat | where a store finds a magazine |
+//! | lane | where a thread finds a magazine |
+//! | rob | to empty another thread's magazine |
+//! | retire | to give up a slot's memory |
+//!
+//! A handle is a slot taken from a store; a store is this thread's magazine in front of a depot that all threads share.
+
+// The engine's subject is memory shared between threads without locks; each use argues for itself.
+#![allow(unsafe_code)]
+
+mod barrier;
+mod boxed;
+pub(crate) mod cache;
+pub(crate) mod core;
+mod depot;
+pub(crate) mod lanes;
+mod magazine;
+mod seats;
+pub(crate) mod slot;
+pub(crate) mod store;
+mod table;

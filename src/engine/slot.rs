@@ -1,0 +1,132 @@
+//! Slots: the type-stable headers of pooled things.
+//!
+//! A slot lies apart from the memory it stands for, so that memory can be page aligned and contiguous, and so that a thread
+//! which still holds a stale pointer to a slot reads a header and never freed memory: headers go away with the core alone.
+//! Lists link slots by index, because an index and a tag fit one word.
+
+use std::ptr::NonNull;
+
+use crate::engine::store::Store;
+use crate::sync::{AtomicU32, BATCH, Cell};
+
+/// What the engine knows of a slot. Two cache lines with what the face keeps behind it: the first is used by whole batches
+/// only, the second by every hit.
+#[repr(C)]
+pub(crate) struct Head {
+    /// While this slot leads a batch in a depot: the other members' indices.
+    batch: [Cell<u32>; BATCH - 1],
+    /// While this slot leads a batch: members of the batch, itself included.
+    count: Cell<u32>,
+    /// Where it goes home to. Set when the slot gets its memory.
+    store: Cell<*const Store>,
+    index: u32,
+    /// While this slot leads a batch: the leader below it in the stack. A thread whose pop came too late may read it at any
+    /// time, hence atomic.
+    below: AtomicU32,
+}
+
+/// A slot with what a face keeps in it.
+#[repr(C, align(128))]
+pub(crate) struct Slot<C> {
+    head: Head,
+    content: C,
+}
+
+impl<C> Slot<C> {
+    pub(super) fn new(index: u32, store: *const Store, content: C) -> Self {
+        let head = Head {
+            batch: std::array::from_fn(|_| Cell::new(0)),
+            count: Cell::new(0),
+            store: Cell::new(store),
+            index,
+            below: AtomicU32::new(0),
+        };
+        Slot { head, content }
+    }
+
+    #[inline(always)]
+    pub(crate) fn content(&self) -> &C {
+        &self.content
+    }
+
+    /// Writes new content over content that needs no drop.
+    ///
+    /// # Safety
+    /// `slot` is held by the caller, and its content was vacated. Only the content is written: a thread late with a pop may
+    /// still read the head.
+    pub(super) unsafe fn set_content(slot: *mut Self, content: C) {
+        // SAFETY: a slot the caller holds.
+        let place = unsafe { &raw mut (*slot).content };
+        // SAFETY: valid and aligned, as a field of it.
+        unsafe { place.write(content) };
+    }
+}
+
+/// A pointer to a slot, whatever its content. Who holds one out of a magazine or depot holds the slot: nobody else has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub(crate) struct SlotPtr(NonNull<Head>);
+
+impl SlotPtr {
+    #[inline(always)]
+    pub(crate) fn new<C>(slot: NonNull<Slot<C>>) -> Self {
+        SlotPtr(slot.cast())
+    }
+
+    #[inline(always)]
+    pub(super) fn from_raw(head: NonNull<Head>) -> Self {
+        SlotPtr(head)
+    }
+
+    #[inline(always)]
+    pub(super) fn as_ptr(self) -> *mut Head {
+        self.0.as_ptr()
+    }
+
+    /// The slot with its content.
+    #[inline(always)]
+    pub(crate) fn cast<C>(self) -> NonNull<Slot<C>> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    /// The slot's table is alive.
+    #[inline(always)]
+    pub(super) unsafe fn head<'a>(self) -> &'a Head {
+        // SAFETY: a slot pointer is only made from an initialised slot, and the caller vouches for the table.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Head {
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(super) fn below(&self) -> &AtomicU32 {
+        &self.below
+    }
+
+    /// The store this slot belongs to. Only the slot's holder may ask.
+    pub(super) fn store(&self) -> *const Store {
+        self.store.get()
+    }
+
+    pub(super) fn set_store(&self, store: *const Store) {
+        self.store.set(store);
+    }
+
+    /// Makes this slot the leader of a batch with these followers. Only the slot's holder may ask.
+    pub(super) fn lead(&self, followers: &[SlotPtr]) {
+        for (place, slot) in self.batch.iter().zip(followers) {
+            // SAFETY: the caller holds the followers as it holds the leader, so their table is alive.
+            place.set(unsafe { slot.head() }.index);
+        }
+        self.count.set(followers.len() as u32 + 1);
+    }
+
+    /// The indices of the batch this slot leads, itself left out. Only the slot's holder may ask.
+    pub(super) fn followers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.batch.iter().take(self.count.get() as usize - 1).map(Cell::get)
+    }
+}

@@ -1,0 +1,538 @@
+//! A store: the idle slots of one kind, as threads' magazines in front of a depot, and the slow paths between them.
+//!
+//! What keeps a core alive is what a thread *holds*: a pool handle, an attachment, or a slot. A thread that gives its last slot
+//! away must not touch the store afterwards, for the slot's next holder may be the one that frees the core. Every function here
+//! that takes slots therefore ends with handing them on, and counts before it does.
+
+use std::ptr::NonNull;
+
+use crate::engine::cache::Cache;
+use crate::engine::core::Core;
+use crate::engine::depot::{Depot, Loot, Pushed};
+use crate::engine::lanes::{self, Lane};
+use crate::engine::magazine::{Magazine, Push};
+use crate::engine::seats::Seats;
+use crate::engine::slot::SlotPtr;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
+
+/// A slot of at most this many bytes gets one place in a magazine whatever the thread's allowance.
+const ALWAYS_ONE_PLACE: usize = 256 << 10;
+/// Slow-path misses between two tries to enlarge a magazine whose thread had no allowance left.
+const PATIENCE: u32 = 64;
+
+/// What becomes of slots that come back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keeping {
+    /// They stay ready, within the core's limits.
+    Idle,
+    /// They are vacated at once.
+    Nothing,
+}
+
+/// Idle slots of one kind.
+pub(crate) struct Store {
+    depot: Depot,
+    seats: Seats,
+    core: *const Core,
+    class: usize,
+    keeping: Keeping,
+    /// Bytes a slot stands for, for the limits.
+    weight: usize,
+    /// Slots in a batch, so many that one fits half a magazine of a thread that has its whole allowance.
+    batch: usize,
+    closed: AtomicBool,
+    lane: AtomicU32,
+    /// Places of all seated magazines together.
+    places: AtomicUsize,
+    /// Slots that have memory, wherever they are, and their bytes.
+    resident: AtomicUsize,
+    resident_bytes: AtomicUsize,
+    /// Counts of magazines that are gone, and of gets without a magazine.
+    cache_hits: AtomicU64,
+    depot_hits: AtomicU64,
+    stolen: AtomicU64,
+    fresh: AtomicU64,
+}
+
+/// What a store can say of itself. Exact when nobody works on it; a concurrent snapshot may see a slot on its way between two
+/// places in both or in neither, up to a magazine a thread.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct StoreStats {
+    pub(crate) cache_hits: u64,
+    pub(crate) depot_hits: u64,
+    pub(crate) stolen: u64,
+    pub(crate) fresh: u64,
+    pub(crate) depot_retries: u64,
+    pub(crate) resident: usize,
+    pub(crate) resident_bytes: usize,
+    pub(crate) in_caches: usize,
+    pub(crate) in_depot: usize,
+}
+
+impl Store {
+    pub(super) fn new(core: *const Core, class: usize, kind: &super::core::StoreConfig, thread_cache: usize) -> Self {
+        Store {
+            depot: Depot::new(),
+            seats: Seats::new(),
+            core,
+            class,
+            keeping: kind.keeping,
+            weight: kind.weight,
+            batch: (thread_cache / kind.weight.max(1) / 2).clamp(1, BATCH),
+            closed: AtomicBool::new(false),
+            lane: AtomicU32::new(Lane::NONE.0),
+            places: AtomicUsize::new(0),
+            resident: AtomicUsize::new(0),
+            resident_bytes: AtomicUsize::new(0),
+            cache_hits: AtomicU64::new(0),
+            depot_hits: AtomicU64::new(0),
+            stolen: AtomicU64::new(0),
+            fresh: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        // SAFETY: the core owns its stores, so it is there as long as the caller may use `self`.
+        unsafe { &*self.core }
+    }
+
+    pub(super) fn core_ptr(&self) -> *const Core {
+        self.core
+    }
+
+    pub(super) fn class(&self) -> usize {
+        self.class
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// A slot that is idle in this thread's magazine or in the depot. The caller holds a handle or a slot of this core.
+    pub(super) fn take_idle(&self, cache: &Cache) -> Option<SlotPtr> {
+        let magazine = self.magazine(cache);
+        if let Some(slot) = magazine.and_then(Magazine::pop_again) {
+            return Some(slot);
+        }
+        let mut loot = Loot::new();
+        let batches = magazine.map_or(1, |m| m.limit() / 2 / self.batch);
+        // SAFETY: the core's table is the one of all its depots.
+        unsafe { self.depot.pop(self.core().table(), batches, &mut loot) };
+        let slot = loot.take_newest()?;
+        match magazine {
+            Some(magazine) => self.refill(cache, magazine.into(), &loot),
+            None => {
+                self.depot_hits.fetch_add(1, Relaxed);
+                // SAFETY: popped above; the caller's handle or slot keeps the core.
+                unsafe { Store::send_home(self, loot.as_slice()) };
+            }
+        }
+        Some(slot)
+    }
+
+    fn refill(&self, cache: &Cache, magazine: NonNull<Magazine>, loot: &Loot) {
+        // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+        let mine = unsafe { magazine.as_ref() };
+        mine.count_depot_hit();
+        self.enlarge(cache, mine);
+        let surplus = loot.len().saturating_sub(mine.limit());
+        let (rest, kept) = loot.as_slice().split_at(surplus);
+        // SAFETY: the loot is ours, and the caller of `take_idle` keeps the core by other means.
+        unsafe { Store::send_home(self, rest) };
+        match mine.fill(kept) {
+            Push::Done => {}
+            // SAFETY: refused, so still ours.
+            Push::Refused => unsafe { Store::send_home(self, kept) },
+            Push::Closed => empty_closed(cache, magazine.into()),
+        }
+    }
+
+    /// Takes up to `count` slots out of the depot into `each`, in as few exchanges as there are magazines full.
+    pub(super) fn take_many(&self, count: usize, mut each: impl FnMut(SlotPtr)) -> usize {
+        let mut taken = 0;
+        while taken < count {
+            let mut loot = Loot::new();
+            let batches = (count - taken).min(DEPTH).div_ceil(self.batch);
+            // SAFETY: the core's table is the one of all its depots.
+            if unsafe { self.depot.pop(self.core().table(), batches, &mut loot) } == 0 {
+                break;
+            }
+            let wanted = loot.len().min(count - taken);
+            let (rest, mine) = loot.as_slice().split_at(loot.len() - wanted);
+            mine.iter().rev().for_each(|&slot| each(slot));
+            taken += wanted;
+            // SAFETY: popped above; the caller keeps the core.
+            unsafe { Store::send_home(self, rest) };
+        }
+        self.depot_hits.fetch_add(taken as u64, Relaxed);
+        taken
+    }
+
+    /// Gives slots, newest last, to the depot in one exchange, or to the system if they may not stay.
+    ///
+    /// By pointer, because the store may be gone before this returns.
+    ///
+    /// # Safety
+    /// The caller holds the slots, all of this store, and does not touch the store afterwards unless something else of its own
+    /// keeps the core.
+    pub(super) unsafe fn send_home(store: *const Store, slots: &[SlotPtr]) {
+        if slots.is_empty() {
+            return;
+        }
+        // SAFETY: the slots keep the core.
+        let stay = unsafe { &*store }.admit(slots.len());
+        let (leaving, staying) = slots.split_at(slots.len() - stay);
+        // SAFETY: `staying` keeps the core, or nothing is touched after the loop.
+        unsafe { retire_all(leaving) };
+        if staying.is_empty() {
+            return;
+        }
+        // SAFETY: `staying` keeps the core.
+        let (depot, batch) = unsafe { (&raw const (*store).depot, (*store).batch) };
+        // SAFETY: the caller holds them; nothing is touched after `Taken`.
+        if unsafe { Depot::push(depot, staying, batch) } == Pushed::Closed {
+            // SAFETY: refused, so still ours, and they keep the core.
+            unsafe { &*depot }.withdraw(staying.len());
+            // SAFETY: nothing is touched afterwards.
+            unsafe { retire_all(staying) };
+        }
+    }
+
+    /// How many of `count` slots may lie in the depot; announced there already.
+    fn admit(&self, count: usize) -> usize {
+        if self.keeping == Keeping::Nothing || self.is_closed() {
+            return 0;
+        }
+        let level = self.depot.announce(count);
+        let limits = self.core().limits();
+        let idle = level + self.places.load(Relaxed);
+        let over_count = idle.saturating_sub(limits.max_idle_per_store);
+        // Idle memory is never more than all memory, and that is one load.
+        let over_bytes = match self.core().footprint() > limits.max_idle {
+            true => self.core().idle_bound().saturating_sub(limits.max_idle),
+            false => 0,
+        };
+        let refused = over_count.max(over_bytes.div_ceil(self.weight.max(1))).min(count);
+        self.depot.withdraw(refused);
+        count - refused
+    }
+
+    /// Bytes that lie in the depot or may lie in magazines.
+    pub(super) fn idle_bound(&self) -> usize {
+        (self.depot.level() + self.places.load(Relaxed)) * self.weight
+    }
+
+    /// This thread's magazine for this store, made on first use.
+    fn magazine<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
+        if self.keeping == Keeping::Nothing || self.is_closed() {
+            return None;
+        }
+        let lane = self.lane();
+        match cache.magazine(lane) {
+            Some(magazine) if magazine.core_id() == self.core().id() => Some(magazine),
+            _ => self.attach(cache, lane),
+        }
+    }
+
+    /// This store's lane, taken on first use.
+    pub(super) fn lane(&self) -> Lane {
+        let lane = Lane(self.lane.load(Relaxed));
+        if lane != Lane::NONE {
+            return lane;
+        }
+        let mine = lanes::take();
+        // Relaxed: a number.
+        match self.lane.compare_exchange(Lane::NONE.0, mine.0, Relaxed, Relaxed) {
+            Ok(_) => {
+                self.core().show_lane(self.class, mine);
+                mine
+            }
+            Err(theirs) => {
+                lanes::give_back(mine);
+                Lane(theirs)
+            }
+        }
+    }
+
+    /// Makes this thread's magazine for this store. The caller holds a handle or a slot of this core.
+    #[cold]
+    fn attach<'c>(&self, cache: &'c Cache, lane: Lane) -> Option<&'c Magazine> {
+        let made = cache.add(lane, self.core().id())?;
+        // SAFETY: just made, and held by the cache.
+        let magazine = unsafe { made.as_ref() };
+        self.core().retain();
+        // Relaxed: published to visitors with the seat.
+        magazine.link().store(std::ptr::from_ref(self).cast_mut(), Relaxed);
+        // SAFETY: alive, this thread's, in no seat.
+        if !unsafe { self.seats.occupy(made) } {
+            magazine.link().store(std::ptr::null_mut(), Relaxed);
+            cache.remove(lane);
+            // SAFETY: retained above; the caller keeps the core.
+            unsafe { Core::release(self.core) };
+            return None;
+        }
+        // With the fence in `Core::shut`: either the closer sees the seat, or we see its flag.
+        fence(SeqCst);
+        if self.is_closed() {
+            cache.remove(lane);
+            return None;
+        }
+        self.enlarge(cache, magazine);
+        cache.magazine(lane)
+    }
+
+    /// Makes sure that this thread has a magazine here.
+    pub(super) fn attach_now(&self, cache: &Cache) {
+        self.magazine(cache);
+    }
+
+    /// Doubles the magazine's limit as far as the thread's allowance and the core's limits go. True if it grew.
+    #[cold]
+    fn enlarge(&self, cache: &Cache, magazine: &Magazine) -> bool {
+        let limit = magazine.limit();
+        if limit == DEPTH || !magazine.may_ask_for_places() {
+            return false;
+        }
+        let allowance = self.core().limits().thread_cache.saturating_sub(self.core().cached_by(cache));
+        let affordable = allowance / self.weight.max(1);
+        let wanted = if limit == 0 && self.weight <= ALWAYS_ONE_PLACE { 1 } else { limit.max(1).min(affordable) };
+        let granted = self.grant_places(wanted.min(DEPTH - limit));
+        magazine.set_limit(limit + granted);
+        if granted == 0 {
+            magazine.be_patient(PATIENCE);
+        }
+        granted > 0
+    }
+
+    /// How many of these places fit: at most half of what may be idle lies in magazines.
+    fn grant_places(&self, wanted: usize) -> usize {
+        let limits = self.core().limits();
+        // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
+        let places = self.places.fetch_add(wanted, Relaxed) + wanted;
+        let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
+        let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
+        let refused = over_count.max(over_bytes.div_ceil(self.weight.max(1))).min(wanted);
+        self.places.fetch_sub(refused, Relaxed);
+        wanted - refused
+    }
+
+    pub(super) fn place_bytes(&self) -> usize {
+        self.places.load(Relaxed) * self.weight
+    }
+
+    /// Takes the magazine's counts over. Owner or closer, once, with the link in hand.
+    fn fold(&self, magazine: &Magazine) {
+        self.cache_hits.fetch_add(magazine.snapshot().1, Relaxed);
+        self.depot_hits.fetch_add(magazine.depot_hits(), Relaxed);
+        self.places.fetch_sub(magazine.limit(), Relaxed);
+    }
+
+    /// Closer: takes the attachment from a magazine that the closer visits.
+    pub(super) fn cut(&self, magazine: &Magazine) {
+        // AcqRel: whoever finds the link decides alone; pairs with the swap in `detach`.
+        if magazine.link().swap(std::ptr::null_mut(), AcqRel).is_null() {
+            return;
+        }
+        self.fold(magazine);
+        // SAFETY: with the link came the attachment's use of the seat, which ends here; the visit is another use.
+        unsafe { (*magazine.seat().load(Relaxed)).leave() };
+        // SAFETY: with the link came the attachment's hold on the core; the closer has its own.
+        unsafe { Core::release(self.core) };
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: only a hint. What matters is decided by the depot's head, the closed bit, and the fences in `attach` and `shut`.
+        self.closed.load(Relaxed)
+    }
+
+    pub(super) fn set_closed(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    /// Empties the depot for good.
+    pub(super) fn close_depot(&self) {
+        // SAFETY: the core's table is the one of all its depots, and the closer holds the core.
+        unsafe {
+            self.depot.close(self.core().table(), |slot| retire_all(&[slot]));
+        }
+    }
+
+    pub(super) fn count_birth(&self, bytes: usize) {
+        self.fresh.fetch_add(1, Relaxed);
+        self.resident.fetch_add(1, Relaxed);
+        self.resident_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// A birth that no get asked for.
+    pub(super) fn uncount_fresh(&self) {
+        self.fresh.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn count_death(&self, bytes: usize) {
+        self.resident.fetch_sub(1, Relaxed);
+        self.resident_bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(super) fn count_stolen(&self) {
+        self.stolen.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn give_back_lane(&self) {
+        lanes::give_back(Lane(self.lane.load(Relaxed)));
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        let mut stats = StoreStats {
+            cache_hits: self.cache_hits.load(Relaxed),
+            depot_hits: self.depot_hits.load(Relaxed),
+            stolen: self.stolen.load(Relaxed),
+            fresh: self.fresh.load(Relaxed),
+            depot_retries: self.depot.retries(),
+            resident: self.resident.load(Relaxed),
+            resident_bytes: self.resident_bytes.load(Relaxed),
+            in_caches: 0,
+            in_depot: self.depot.level(),
+        };
+        for magazine in self.seats.visit() {
+            let (len, hits) = magazine.snapshot();
+            stats.in_caches += len;
+            stats.cache_hits += hits;
+            stats.depot_hits += magazine.depot_hits();
+        }
+        stats
+    }
+}
+
+/// Takes a slot home: the hit path of every return.
+///
+/// # Safety
+/// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the slot kept.
+/// `lane` is the slot's store's, or NONE.
+#[inline(always)]
+pub(crate) unsafe fn put(cache: &Cache, lane: Lane, slot: SlotPtr) {
+    if let Some(magazine) = cache.magazine(lane) {
+        match magazine.push(slot) {
+            Push::Done => return,
+            Push::Closed => return empty_closed(cache, magazine.into()),
+            Push::Refused => {}
+        }
+    }
+    // SAFETY: not pushed, so the caller's promises stand.
+    unsafe { put_slowly(cache, slot) }
+}
+
+/// Takes slots of one store home: into the magazine as far as there is room, the rest to the depot in one exchange.
+///
+/// # Safety
+/// As [`put`], for each; `slots` is not empty.
+pub(crate) unsafe fn put_many(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
+    let mut rest = slots.iter();
+    if let Some(magazine) = cache.magazine(lane) {
+        while let Some(&slot) = rest.as_slice().first() {
+            match magazine.push(slot) {
+                Push::Done => rest.next(),
+                Push::Refused => break,
+                Push::Closed => {
+                    rest.next();
+                    empty_closed(cache, magazine.into());
+                    break;
+                }
+            };
+        }
+    }
+    let Some(slot) = rest.as_slice().first() else { return };
+    // SAFETY: not pushed, so held, which keeps table and store.
+    let store = unsafe { slot.head() }.store();
+    // SAFETY: the caller's promises; the last use of the store.
+    unsafe { Store::send_home(store, rest.as_slice()) };
+}
+
+/// # Safety
+/// As [`put`].
+#[cold]
+#[inline(never)]
+unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
+    // SAFETY: the caller holds the slot, which keeps core, table and store.
+    let store = unsafe { &*slot.head().store() };
+    let Some(magazine) = store.magazine(cache) else {
+        // SAFETY: the caller's promises.
+        return unsafe { Store::send_home(store, &[slot]) };
+    };
+    let mut pushed = magazine.push_again(slot);
+    if pushed == Push::Refused && store.enlarge(cache, magazine) {
+        pushed = magazine.push_again(slot);
+    }
+    match pushed {
+        Push::Done => {}
+        Push::Closed => empty_closed(cache, magazine.into()),
+        // SAFETY: refused, so still ours.
+        Push::Refused => unsafe { flush(cache, store, magazine.into(), slot) },
+    }
+}
+
+/// The magazine is full: its older half goes to the depot in one exchange, the newer half and the slot stay.
+///
+/// # Safety
+/// As [`put`].
+unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>, slot: SlotPtr) {
+    // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+    let full = unsafe { magazine.as_ref() }.take_all();
+    let (older, newer) = full.as_slice().split_at(full.len().div_ceil(2));
+    // SAFETY: taken out, so ours; `slot`, still in hand, keeps the core.
+    unsafe { Store::send_home(store, older) };
+    let mut rest = Loot::new();
+    newer.iter().copied().chain([slot]).for_each(|slot| rest.add(slot));
+    // SAFETY: as above.
+    match unsafe { magazine.as_ref() }.fill(rest.as_slice()) {
+        Push::Done => {}
+        Push::Closed => empty_closed(cache, magazine.into()),
+        // SAFETY: refused, so still ours; the last use of the store.
+        Push::Refused => unsafe { Store::send_home(store, rest.as_slice()) },
+    }
+}
+
+/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another store's
+/// slots, so each is asked where it belongs.
+#[cold]
+#[inline(never)]
+fn empty_closed(cache: &Cache, magazine: NonNull<Magazine>) {
+    // SAFETY: this thread's, until the loop, in which it may be replaced and is not touched any more.
+    let mut slots = unsafe { magazine.as_ref() }.take_all();
+    for slot in slots.drain() {
+        // SAFETY: taken out, so ours; nothing of its store is touched afterwards.
+        unsafe { put_slowly(cache, slot) };
+    }
+}
+
+/// Owner: ends this magazine's attachment, if the closer has not.
+pub(super) fn detach(magazine: NonNull<Magazine>) {
+    // SAFETY: the caller's table holds it.
+    let magazine = unsafe { magazine.as_ref() };
+    // AcqRel: pairs with the swap in `cut`, for the store's contents as for the decision.
+    let Some(store) = NonNull::new(magazine.link().swap(std::ptr::null_mut(), AcqRel)) else { return };
+    // SAFETY: with the link came the attachment's hold on the core.
+    let store = unsafe { store.as_ref() };
+    store.fold(magazine);
+    let slots = magazine.take_all();
+    // SAFETY: taken out, so ours; the attachment still holds the core.
+    unsafe { Store::send_home(store, slots.as_slice()) };
+    // SAFETY: with the link came the attachment's use of the seat.
+    unsafe { (*magazine.seat().load(Relaxed)).leave() };
+    // SAFETY: the attachment's hold, given up once; the store is not touched again.
+    unsafe { Core::release(store.core) };
+}
+
+/// Gives up the memory of these slots.
+///
+/// # Safety
+/// The caller holds them, and touches nothing afterwards that only they kept.
+pub(super) unsafe fn retire_all(slots: &[SlotPtr]) {
+    for &slot in slots {
+        // SAFETY: held by the caller, and each kept its core until now.
+        unsafe { Core::retire(slot) };
+    }
+}

@@ -1,0 +1,330 @@
+//! Blocks from the operating system: cut from slabs, or a mapping each.
+#![allow(unsafe_code)] // Gives OS pages back under blocks that nobody uses.
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::mapping::Mapping;
+use super::slab::{Cut, Slab, Slabs};
+use super::{Block, MemorySource, Want, os};
+
+/// Memory mapped for one size class.
+///
+/// Blocks of the class are cut from slabs of about 2 MiB; a class of 2 MiB or more, and every block of another layout
+/// than the class's, is a mapping of its own. What is released goes back to the system at once: the OS pages that lie
+/// wholly inside a block with the block, the rest with the slab, which is unmapped when its last block comes home. No
+/// free slab is kept for later: the pool in front of this is what keeps memory for later, and says how much.
+///
+/// The lock guards the list of slabs alone. No system call runs under it.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    class: Layout,
+    /// Bytes mapped beyond the blocks that are out. Added before it is subtracted from, so it never wraps.
+    slack: AtomicUsize,
+    slabs: Mutex<Slabs>,
+}
+
+impl Mapped {
+    /// A source for blocks of `class`. Takes no memory before the first block.
+    pub(crate) const fn new(class: Layout) -> Self {
+        Self { class, slack: AtomicUsize::new(0), slabs: Mutex::new(Slabs::new()) }
+    }
+
+    /// How blocks of `layout` are cut; `None` when each is a mapping of its own.
+    fn cut(&self, layout: Layout) -> Option<Cut> {
+        if layout == self.class { Cut::of(layout) } else { None }
+    }
+
+    fn slabs(&self) -> MutexGuard<'_, Slabs> {
+        // Nothing panics under the lock, short of a broken invariant that a debug build has reported already.
+        self.slabs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_block(&self, cut: Cut) -> Option<Block> {
+        let found = self.slabs().take(cut);
+        found.or_else(|| self.take_from_new_slab(cut))
+    }
+
+    /// Maps a slab and takes a block. Two threads may both come here; the lower of the two slabs is filled first.
+    #[cold]
+    fn take_from_new_slab(&self, cut: Cut) -> Option<Block> {
+        let slab = Slab::new(cut, self.class.align())?;
+        let len = slab.len();
+        self.slack.fetch_add(len, Relaxed);
+        let mut slabs = self.slabs();
+        let Err(refused) = slabs.add(slab) else {
+            return slabs.take(cut);
+        };
+        drop(slabs);
+        drop(refused);
+        self.slack.fetch_sub(len, Relaxed);
+        None
+    }
+
+    fn put_block(&self, cut: Cut, ptr: NonNull<u8>) {
+        // SAFETY: the block was released, so nobody uses its bytes.
+        let zeroed = unsafe { discard_inside(ptr, cut.stride) };
+        let emptied = self.slabs().put(cut, ptr.addr().get(), zeroed);
+        if let Some(slab) = emptied {
+            self.slack.fetch_sub(slab.len(), Relaxed);
+        }
+    }
+}
+
+/// Gives back the OS pages that lie wholly inside a block of `len` bytes. True when they are the whole block and now zero.
+///
+/// # Safety
+/// The block is mapped, and nobody uses its bytes.
+unsafe fn discard_inside(ptr: NonNull<u8>, len: usize) -> bool {
+    let page = os::page_size();
+    let addr = ptr.addr().get();
+    let start = addr.next_multiple_of(page) - addr;
+    let end = (addr + len) / page * page;
+    let Some(bytes) = end.checked_sub(addr + start).filter(|&bytes| bytes != 0) else {
+        return false;
+    };
+    // SAFETY: `start` is at most `end`, which is inside the block.
+    let first = unsafe { ptr.add(start) };
+    // SAFETY: whole OS pages inside the block, which nobody uses.
+    let zeroed = unsafe { os::discard(first, bytes) };
+    zeroed && bytes == len
+}
+
+// SAFETY: 1: blocks of a slab are disjoint and aligned as its stride and mapping are, other blocks are mappings of their
+// own; either stays mapped until it is released, the slab at least as long as one of its blocks is out. 2: a new mapping
+// is zero, and a block that comes back is marked zero when the system says so. 3: nothing panics with blocks
+// released as the caller promises. 4: a slab that cannot be listed is unmapped.
+unsafe impl MemorySource for Mapped {
+    fn allocate(&self, layout: Layout, _: Want) -> Option<Block> {
+        let block = match self.cut(layout) {
+            Some(cut) => self.take_block(cut)?,
+            None => {
+                let mapping = Mapping::new(layout.size(), layout.align())?;
+                self.slack.fetch_add(mapping.len(), Relaxed);
+                Block { ptr: mapping.into_base(), zeroed: true }
+            }
+        };
+        self.slack.fetch_sub(layout.size(), Relaxed);
+        Some(block)
+    }
+
+    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
+        self.slack.fetch_add(layout.size(), Relaxed);
+        let Some(cut) = self.cut(layout) else {
+            // SAFETY: `allocate` let go of a mapping for this layout, and the caller hands it back once.
+            let mapping = unsafe { Mapping::from_base(ptr, layout.size(), layout.align()) };
+            self.slack.fetch_sub(mapping.len(), Relaxed);
+            return;
+        };
+        self.put_block(cut, ptr);
+    }
+
+    fn overhead(&self) -> usize {
+        self.slack.load(Relaxed)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        debug_assert!(self.slabs().is_empty(), "a block outlives its source");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    fn fill(block: &Block, size: usize, byte: u8) {
+        // SAFETY: the tests pass blocks of their own.
+        unsafe { block.ptr.write_bytes(byte, size) };
+    }
+
+    fn all_are(block: &Block, size: usize, byte: u8) -> bool {
+        // SAFETY: the tests pass blocks of their own, zeroed or filled.
+        let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), size) };
+        bytes.iter().all(|&other| other == byte)
+    }
+
+    fn take(source: &Mapped, layout: Layout) -> Block {
+        source.allocate(layout, Want::Any).unwrap()
+    }
+
+    fn put(source: &Mapped, layout: Layout, block: Block) {
+        // SAFETY: the tests pass blocks of this source and layout, and pass them on.
+        unsafe { source.release(block.ptr, layout) };
+    }
+
+    /// Classes below, at and above an OS page, whole pages and not, aligned to more than a page, and one that is not cut.
+    fn classes() -> Vec<Layout> {
+        let mut classes = vec![layout(192, 64), layout(6144, 64), layout(4096, 4096), layout(20_000, 1 << 14)];
+        if !cfg!(miri) {
+            classes.extend([layout(96 << 10, 64), layout(64 << 10, 1 << 18)]);
+            classes.extend([layout(3 << 20, 64), layout(5000, 1 << 21)]);
+        }
+        classes
+    }
+
+    #[test]
+    fn blocks_are_aligned_zero_and_disjoint() {
+        for class in classes() {
+            let source = Mapped::new(class);
+            let count = if cfg!(miri) { 5 } else { 40 };
+            let blocks: Vec<Block> = (0..count).map(|_| take(&source, class)).collect();
+            for (block, byte) in blocks.iter().zip(1..) {
+                assert_eq!(block.ptr.addr().get() % class.align(), 0);
+                assert!(block.zeroed && all_are(block, class.size(), 0));
+                fill(block, class.size(), byte);
+            }
+            for (block, byte) in blocks.iter().zip(1..) {
+                assert!(all_are(block, class.size(), byte));
+            }
+            for block in blocks {
+                put(&source, class, block);
+            }
+            assert_eq!(source.overhead(), 0);
+        }
+    }
+
+    #[test]
+    fn a_block_that_comes_back_is_zero_when_it_says_so() {
+        for class in classes() {
+            let source = Mapped::new(class);
+            let anchor = take(&source, class);
+            let block = take(&source, class);
+            fill(&block, class.size(), 0xFF);
+            let ptr = block.ptr;
+            put(&source, class, block);
+            let again = take(&source, class);
+            if Cut::of(class).is_some() {
+                assert_eq!(again.ptr, ptr, "the lowest free block goes out first");
+            }
+            assert!(!again.zeroed || all_are(&again, class.size(), 0));
+            if cfg!(all(target_os = "linux", not(miri))) {
+                let whole_pages = class.pad_to_align().size() % os::page_size() == 0;
+                assert_eq!(again.zeroed, whole_pages);
+            }
+            put(&source, class, again);
+            put(&source, class, anchor);
+        }
+    }
+
+    #[test]
+    fn giving_pages_back_leaves_the_neighbours_alone() {
+        for class in classes() {
+            let source = Mapped::new(class);
+            let [left, middle, right] = std::array::from_fn(|_| take(&source, class));
+            for block in [&left, &middle, &right] {
+                fill(block, class.size(), 0xA5);
+            }
+            put(&source, class, middle);
+            assert!(all_are(&left, class.size(), 0xA5) && all_are(&right, class.size(), 0xA5));
+            put(&source, class, left);
+            put(&source, class, right);
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_before_the_first_block_and_after_the_last() {
+        let class = layout(4096, 64);
+        let source = Mapped::new(class);
+        assert!(size_of::<Mapped>() <= 96);
+        assert_eq!(source.overhead(), 0);
+        let block = take(&source, class);
+        assert_eq!(source.overhead(), super::super::slab::SLAB_BYTES - 4096);
+        put(&source, class, block);
+        assert_eq!(source.overhead(), 0);
+        assert!(source.slabs().is_empty());
+    }
+
+    #[test]
+    fn another_layout_than_the_class_is_a_mapping_of_its_own() {
+        let source = Mapped::new(layout(4096, 64));
+        let odd = layout(4097, 64);
+        let block = take(&source, odd);
+        assert!(source.slabs().is_empty());
+        assert_eq!(source.overhead(), 2 * os::page_size() - 4097);
+        put(&source, odd, block);
+        assert_eq!(source.overhead(), 0);
+    }
+
+    #[test]
+    fn a_refusal_changes_nothing() {
+        let absurd = layout(isize::MAX as usize - 4095, 4096);
+        let source = Mapped::new(absurd);
+        if !cfg!(miri) {
+            assert!(source.allocate(absurd, Want::Any).is_none());
+        }
+        assert!(source.allocate(layout(0, 1), Want::Any).is_none());
+        assert_eq!(source.overhead(), 0);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn released_blocks_leave_memory_while_their_slab_stays() {
+        use super::super::resident::resident_bytes;
+
+        let class = layout(64 << 10, 64);
+        let source = Mapped::new(class);
+        let blocks: Vec<Block> = (0..32).map(|_| take(&source, class)).collect();
+        let slab = blocks[0].ptr;
+        let resident = || resident_bytes(slab, 32 * class.size());
+        for block in &blocks {
+            fill(block, class.size(), 0xFF);
+        }
+        assert_eq!(resident(), 32 * class.size());
+        let mut blocks = blocks.into_iter();
+        let last = blocks.next_back().unwrap();
+        for block in blocks {
+            put(&source, class, block);
+        }
+        assert_eq!(resident(), class.size());
+        assert!(all_are(&last, class.size(), 0xFF));
+        put(&source, class, last);
+        assert!(source.slabs().is_empty());
+    }
+
+    #[test]
+    fn threads_never_share_a_block() {
+        let class = if cfg!(miri) { layout(48 << 10, 64) } else { layout(12 << 10, 64) };
+        let (threads, rounds) = if cfg!(miri) { (3, 8) } else { (10, 2000) };
+        let source = Mapped::new(class);
+        let start = std::sync::Barrier::new(threads);
+        std::thread::scope(|scope| {
+            for thread in 1..=threads {
+                let (source, start) = (&source, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    hammer(source, class, thread as u8, rounds);
+                });
+            }
+        });
+        assert_eq!(source.overhead(), 0);
+        assert!(source.slabs().is_empty());
+    }
+
+    /// Keeps up to 50 blocks, so that slabs come and go, and looks for the marks of other threads in them.
+    fn hammer(source: &Mapped, class: Layout, mark: u8, rounds: usize) {
+        let mut blocks = std::collections::VecDeque::new();
+        for round in 0..rounds {
+            let block = take(source, class);
+            assert!(!block.zeroed || all_are(&block, class.size(), 0));
+            fill(&block, class.size(), mark);
+            blocks.push_back(block);
+            let keep = if round / 50 % 2 == 0 { 50 } else { 0 };
+            while blocks.len() > keep {
+                let block = blocks.pop_front().unwrap();
+                assert!(all_are(&block, class.size(), mark));
+                put(source, class, block);
+            }
+        }
+        for block in blocks {
+            put(source, class, block);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Where the bytes come from. Memory knows nothing of threads, pools and budgets.
+//!
+//! [`MemorySource`] is the contract. [`Heap`] is the global allocator, [`Mapped`] cuts slabs that it maps from the operating system; [`Memory`] is
+//! the user's choice between them. `wipe` holds the writes that must not be optimised away.
+//!
+//! A *block* is the memory of one slot. A *slab* is a mapping that blocks are cut from. An *OS page* is the system's unit of mapping.
+#![allow(unsafe_code)] // The contract of a source is an unsafe trait.
+
+mod heap;
+mod mapped;
+mod mapping;
+pub(crate) mod os;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod resident;
+mod slab;
+pub(crate) mod wipe;
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+pub(crate) use heap::Heap;
+pub(crate) use mapped::Mapped;
+
+/// Where the default takes memory from: blocks of at least this many bytes are mapped, smaller ones come from the global allocator.
+pub(crate) const MAPPED_FROM: usize = 64 << 10;
+
+/// Memory as it comes from a source.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The first byte, for access to all of the block.
+    pub(crate) ptr: NonNull<u8>,
+    /// All bytes are known to be zero. When false, they may not even be initialised.
+    pub(crate) zeroed: bool,
+}
+
+/// What the caller hopes to find in a block. A hint: [`Block::zeroed`] is the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Zero bytes, which a source may know to get at less than the price of writing them.
+    Zeroed,
+    /// Any bytes, which will be overwritten.
+    Any,
+}
+
+/// A source of blocks.
+///
+/// # Safety
+/// The implementation promises, whichever threads call it, at whichever time:
+/// 1. a block has `layout.size()` writable bytes from an address that is a multiple of `layout.align()`, shares no byte with
+///    another block that is out, and stays so until it is released;
+/// 2. all its bytes are zero when it says so;
+/// 3. no method unwinds;
+/// 4. a refusal changes nothing.
+pub(crate) unsafe trait MemorySource: Send + Sync {
+    /// Takes a block; `None` when the system has no memory for it, or when the layout is empty.
+    fn allocate(&self, layout: Layout, want: Want) -> Option<Block>;
+
+    /// Gives a block back. Any thread may, while or after others allocate.
+    ///
+    /// # Safety
+    /// 1. `allocate` of this source returned `ptr` for this very `layout`, and it is released for the first time;
+    /// 2. nobody uses its bytes from now on, and none of them is poisoned (see [`wipe::poison`]).
+    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout);
+
+    /// Bytes held from the system beyond the blocks that are out, resident or not.
+    fn overhead(&self) -> usize;
+}
+
+/// The source of one size class, or of the requests that are larger than every class.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// All from the global allocator.
+    Heap(Heap),
+    /// All mapped.
+    Mapped(Mapped),
+    /// Blocks of at least [`MAPPED_FROM`] bytes mapped, smaller ones from the global allocator.
+    BySize(Heap, Mapped),
+}
+
+// SAFETY: each block comes from, and goes back to, a source that keeps the promises: the layout alone decides which one.
+unsafe impl MemorySource for Source {
+    fn allocate(&self, layout: Layout, want: Want) -> Option<Block> {
+        match self {
+            Self::Heap(heap) => heap.allocate(layout, want),
+            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => heap.allocate(layout, want),
+            Self::Mapped(mapped) | Self::BySize(_, mapped) => mapped.allocate(layout, want),
+        }
+    }
+
+    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
+        match self {
+            // SAFETY: the caller's conditions, and `allocate` chose the same source.
+            Self::Heap(heap) => unsafe { heap.release(ptr, layout) },
+            // SAFETY: as above.
+            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => unsafe { heap.release(ptr, layout) },
+            // SAFETY: as above.
+            Self::Mapped(mapped) | Self::BySize(_, mapped) => unsafe { mapped.release(ptr, layout) },
+        }
+    }
+
+    fn overhead(&self) -> usize {
+        match self {
+            Self::Heap(heap) => heap.overhead(),
+            Self::Mapped(mapped) | Self::BySize(_, mapped) => mapped.overhead(),
+        }
+    }
+}
+
+/// Where a pool takes its memory from.
+///
+/// The default decides by size class, by measurement: small classes come from the global allocator, large ones are
+/// mapped, because allocators keep most of what they are given back in large pieces.
+///
+/// # Examples
+///
+/// ```
+/// use millpond::{BufferPool, Memory};
+///
+/// let pool = BufferPool::builder().memory(Memory::mapped()).build()?;
+/// let page = pool.get(4096);
+/// assert_eq!(page.len(), 4096);
+/// # Ok::<(), millpond::BuildError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Choice);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Choice {
+    #[default]
+    BySize,
+    Heap,
+    Mapped,
+}
+
+impl Memory {
+    /// All memory from the global allocator, in every size class.
+    ///
+    /// A buffer that the pool has not ready costs one call of the allocator, and so does one that the pool gives up. Whether the memory then goes back to the system is
+    /// the allocator's affair.
+    #[must_use]
+    pub fn heap() -> Self {
+        Self(Choice::Heap)
+    }
+
+    /// All memory mapped from the operating system, in every size class.
+    ///
+    /// Buffers of a class lie side by side in slabs of about 2 MiB, or are a mapping each from 2 MiB on. Classes
+    /// that are multiples of the OS page are aligned to it. A buffer that the pool has not ready costs a short lock, a
+    /// system call where a slab is mapped for it, and page faults when it is first written. One that the pool gives up costs a system call and the lock, and its OS pages go
+    /// back to the system at once; where buffers are smaller than an OS page, they go back with their slab.
+    #[must_use]
+    pub fn mapped() -> Self {
+        Self(Choice::Mapped)
+    }
+
+    /// The source of blocks of one size class. Takes no memory before the first of them.
+    pub(crate) fn source_for(&self, class: Layout) -> Source {
+        match self.0 {
+            Choice::Heap => Source::Heap(Heap),
+            Choice::BySize if class.size() < MAPPED_FROM => Source::Heap(Heap),
+            Choice::BySize | Choice::Mapped => Source::Mapped(Mapped::new(class)),
+        }
+    }
+
+    /// The source of blocks that belong to no size class, each of its own size.
+    pub(crate) fn source_for_oversize(&self) -> Source {
+        // No block has the empty layout, so each is a mapping of its own.
+        let mapped = Mapped::new(Layout::new::<()>());
+        match self.0 {
+            Choice::Heap => Source::Heap(Heap),
+            Choice::BySize => Source::BySize(Heap, mapped),
+            Choice::Mapped => Source::Mapped(mapped),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 64).unwrap()
+    }
+
+    #[test]
+    fn the_default_maps_large_classes_only() {
+        let memory = Memory::default();
+        let small = memory.source_for(layout(MAPPED_FROM - 64));
+        let large = memory.source_for(layout(MAPPED_FROM));
+        assert!(matches!(small, Source::Heap(_)));
+        assert!(matches!(large, Source::Mapped(_)));
+    }
+
+    #[test]
+    fn a_choice_holds_for_every_class() {
+        for size in [64, MAPPED_FROM, 1 << 24] {
+            assert!(matches!(Memory::heap().source_for(layout(size)), Source::Heap(_)));
+            assert!(matches!(Memory::mapped().source_for(layout(size)), Source::Mapped(_)));
+        }
+    }
+
+    #[test]
+    fn every_source_takes_back_what_it_gives() {
+        let class = layout(8192);
+        for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
+            let sizes = [(memory.source_for(class), 8192), (memory.source_for_oversize(), 70_000)];
+            for (source, size) in sizes {
+                give_and_take_back(&source, layout(size));
+            }
+            give_and_take_back(&memory.source_for_oversize(), layout(100));
+        }
+    }
+
+    fn give_and_take_back(source: &Source, layout: Layout) {
+        let block = source.allocate(layout, Want::Zeroed).unwrap();
+        assert!(block.zeroed);
+        // SAFETY: the block has this many bytes, all initialised.
+        let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), layout.size()) };
+        assert!(bytes.iter().all(|&byte| byte == 0));
+        // SAFETY: allocated above with the same layout, and not used any more.
+        unsafe { source.release(block.ptr, layout) };
+        assert_eq!(source.overhead(), 0);
+    }
+}

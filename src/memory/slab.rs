@@ -1,0 +1,289 @@
+//! Which blocks of which slabs are free: bookkeeping, without a system call and without unsafe code.
+//!
+//! Blocks are taken from the slab at the lowest address that has a free one, and the lowest free block first ("address-ordered first fit",
+//! Wilson et al., *Dynamic Storage Allocation*, 1995). Blocks in use gather at low addresses, so the slabs at high addresses empty out and can go back whole.
+
+use std::alloc::Layout;
+
+use super::Block;
+use super::mapping::Mapping;
+
+/// How long a slab is when its blocks are small. From this size on a block is a mapping of its own.
+pub(super) const SLAB_BYTES: usize = 2 << 20;
+
+/// No slab has fewer blocks: with fewer, the mapping costs more than the sharing saves.
+const MIN_BLOCKS: usize = 8;
+
+/// No slab has more blocks: its marks stay within a KiB, and one of them is found in 64 steps.
+const MAX_BLOCKS: usize = 4096;
+
+/// How slabs of one size class are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// From one block to the next.
+    pub(super) stride: usize,
+    /// Blocks in a slab.
+    pub(super) blocks: usize,
+}
+
+impl Cut {
+    /// How slabs for `class` are cut; `None` when its blocks are mappings of their own.
+    pub(super) fn of(class: Layout) -> Option<Self> {
+        let stride = class.pad_to_align().size();
+        if stride == 0 || stride >= SLAB_BYTES {
+            return None;
+        }
+        let blocks = (SLAB_BYTES / stride).clamp(MIN_BLOCKS, MAX_BLOCKS);
+        Some(Self { stride, blocks })
+    }
+}
+
+/// The marks of 64 neighbouring blocks, one bit each.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
+    /// The block is in the slab, not out with a user.
+    free: u64,
+    /// All bytes of the block are zero. Says nothing about a block that is out.
+    zeroed: u64,
+}
+
+/// A mapping that is cut into blocks of one size.
+#[derive(Debug)]
+pub(super) struct Slab {
+    mapping: Mapping,
+    marks: Vec<Marks>,
+    out: usize,
+}
+
+impl Slab {
+    /// Maps a slab, all of it free and zero; `None` when the system or the global allocator has no memory.
+    pub(super) fn new(cut: Cut, align: usize) -> Option<Self> {
+        let words = cut.blocks.div_ceil(64);
+        let mut marks = Vec::new();
+        marks.try_reserve_exact(words).ok()?;
+        marks.extend((0..words).map(|word| {
+            let blocks = (cut.blocks - word * 64).min(64);
+            let all = u64::MAX >> (64 - blocks);
+            Marks { free: all, zeroed: all }
+        }));
+        let mapping = Mapping::new(cut.stride * cut.blocks, align)?;
+        Some(Self { mapping, marks, out: 0 })
+    }
+
+    /// Bytes held from the system.
+    pub(super) fn len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    fn addr(&self) -> usize {
+        self.mapping.addr()
+    }
+
+    fn is_full(&self, cut: Cut) -> bool {
+        self.out == cut.blocks
+    }
+
+    /// Takes the lowest free block.
+    fn take(&mut self, cut: Cut) -> Option<Block> {
+        let word = self.marks.iter().position(|marks| marks.free != 0)?;
+        let marks = &mut self.marks[word];
+        let bit = marks.free.trailing_zeros();
+        marks.free &= !(1 << bit);
+        self.out += 1;
+        let zeroed = marks.zeroed >> bit & 1 == 1;
+        let ptr = self.mapping.at((word * 64 + bit as usize) * cut.stride);
+        Some(Block { ptr, zeroed })
+    }
+
+    /// Takes back the block at `addr`.
+    fn put(&mut self, cut: Cut, addr: usize, zeroed: bool) {
+        let offset = addr - self.addr();
+        debug_assert_eq!(offset % cut.stride, 0, "not the start of a block");
+        let block = offset / cut.stride;
+        let marks = &mut self.marks[block / 64];
+        let bit = block % 64;
+        debug_assert_eq!(marks.free >> bit & 1, 0, "released twice");
+        marks.free |= 1 << bit;
+        marks.zeroed = marks.zeroed & !(1 << bit) | u64::from(zeroed) << bit;
+        self.out -= 1;
+    }
+}
+
+/// The slabs of one size class.
+#[derive(Debug)]
+pub(super) struct Slabs {
+    /// Sorted by address.
+    all: Vec<Slab>,
+    /// The addresses of those that have a free block, highest first. Has room for all of them, so `put` need not allocate.
+    open: Vec<usize>,
+}
+
+impl Slabs {
+    pub(super) const fn new() -> Self {
+        Self { all: Vec::new(), open: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Takes the lowest free block of the lowest slab that has one; `None` when all slabs are full.
+    pub(super) fn take(&mut self, cut: Cut) -> Option<Block> {
+        let lowest = *self.open.last()?;
+        let slab = self.holder_of(lowest);
+        let block = self.all[slab].take(cut);
+        if self.all[slab].is_full(cut) {
+            self.open.pop();
+        }
+        self.assert_valid(cut);
+        block
+    }
+
+    /// Adds a slab without blocks out. Gives it back when the global allocator has no memory for the list.
+    pub(super) fn add(&mut self, slab: Slab) -> Result<(), Slab> {
+        let len = self.all.len() + 1;
+        if self.all.try_reserve(1).is_err() || self.open.try_reserve(len - self.open.len()).is_err() {
+            return Err(slab);
+        }
+        let addr = slab.addr();
+        let at = self.all.partition_point(|other| other.addr() < addr);
+        self.all.insert(at, slab);
+        self.open_up(addr);
+        Ok(())
+    }
+
+    /// Takes back the block at `addr`. Gives out the slab when this was its last block out.
+    pub(super) fn put(&mut self, cut: Cut, addr: usize, zeroed: bool) -> Option<Slab> {
+        let at = self.holder_of(addr);
+        let slab = &mut self.all[at];
+        let slab_addr = slab.addr();
+        let was_full = slab.is_full(cut);
+        slab.put(cut, addr, zeroed);
+        let empty = slab.out == 0;
+        if was_full {
+            self.open_up(slab_addr);
+        }
+        let freed = empty.then(|| self.remove(at));
+        self.assert_valid(cut);
+        freed
+    }
+
+    /// The index of the slab that holds `addr`: the last one that starts at or below it.
+    fn holder_of(&self, addr: usize) -> usize {
+        self.all.partition_point(|slab| slab.addr() <= addr) - 1
+    }
+
+    /// Where `addr` is in `open`, or belongs.
+    fn place_in_open(&self, addr: usize) -> usize {
+        self.open.partition_point(|&other| other > addr)
+    }
+
+    fn open_up(&mut self, addr: usize) {
+        let place = self.place_in_open(addr);
+        self.open.insert(place, addr);
+    }
+
+    fn remove(&mut self, at: usize) -> Slab {
+        let slab = self.all.remove(at);
+        let place = self.place_in_open(slab.addr());
+        self.open.remove(place);
+        if self.all.is_empty() {
+            *self = Self::new();
+        }
+        slab
+    }
+
+    /// Every slab with a free block is in `open`, in order, and no other; there is room for all.
+    fn assert_valid(&self, cut: Cut) {
+        if cfg!(debug_assertions) {
+            let open = self.all.iter().rev().filter(|slab| !slab.is_full(cut)).map(Slab::addr);
+            assert!(open.eq(self.open.iter().copied()));
+            assert!(self.open.capacity() >= self.all.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ALIGN: usize = 64;
+    const CUT: Cut = Cut { stride: 192, blocks: 70 };
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, ALIGN).unwrap()
+    }
+
+    #[test]
+    fn slabs_have_about_two_mib_or_eight_blocks() {
+        let blocks = |size| Cut::of(layout(size)).map(|cut| cut.blocks);
+        assert_eq!(blocks(64), Some(4096));
+        assert_eq!(blocks(4096), Some(512));
+        assert_eq!(blocks(96 << 10), Some(21));
+        assert_eq!(blocks(1 << 20), Some(8));
+        assert_eq!(blocks(3 << 19), Some(8));
+        assert_eq!(blocks(2 << 20), None);
+        assert_eq!(blocks(0), None);
+        let aligned = Layout::from_size_align(4096, 2 << 20).unwrap();
+        assert!(Cut::of(aligned).is_none());
+    }
+
+    #[test]
+    fn a_block_remembers_whether_it_is_zero() {
+        let mut slabs = Slabs::new();
+        slabs.add(Slab::new(CUT, ALIGN).unwrap()).unwrap();
+        let anchor = slabs.take(CUT).unwrap();
+        for zeroed in [false, true, false] {
+            let block = slabs.take(CUT).unwrap();
+            assert!(slabs.put(CUT, block.ptr.addr().get(), zeroed).is_none());
+            let again = slabs.take(CUT).unwrap();
+            assert_eq!((again.ptr, again.zeroed), (block.ptr, zeroed));
+            slabs.put(CUT, again.ptr.addr().get(), zeroed);
+        }
+        assert!(slabs.put(CUT, anchor.ptr.addr().get(), true).is_some());
+        assert!(slabs.is_empty());
+    }
+
+    /// The naive model: the set of free addresses, of which the lowest goes out.
+    #[test]
+    fn the_lowest_free_block_goes_out_first() {
+        let rounds = if cfg!(miri) { 500 } else { 100_000 };
+        let mut slabs = Slabs::new();
+        let mut free = BTreeSet::new();
+        let mut out = Vec::new();
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        for round in 0..rounds {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // Grows for a while, then shrinks for a while.
+            let grow = if round / (rounds / 8) % 2 == 0 { 5 } else { 3 };
+            if random % 8 < grow {
+                let expected = free.pop_first().unwrap_or_else(|| {
+                    let slab = Slab::new(CUT, ALIGN).unwrap();
+                    let addr = slab.addr();
+                    free.extend((1..CUT.blocks).map(|block| addr + block * CUT.stride));
+                    slabs.add(slab).unwrap();
+                    addr
+                });
+                let block = slabs.take(CUT).unwrap();
+                assert_eq!(block.ptr.addr().get(), expected);
+                out.push(expected);
+            } else if !out.is_empty() {
+                let addr = out.swap_remove((random >> 8) as usize % out.len());
+                free.insert(addr);
+                if let Some(slab) = slabs.put(CUT, addr, false) {
+                    let range = slab.addr()..slab.addr() + slab.len();
+                    assert!(!out.iter().any(|addr| range.contains(addr)));
+                    free.retain(|addr| !range.contains(addr));
+                }
+            }
+        }
+        for addr in out {
+            drop(slabs.put(CUT, addr, false));
+        }
+        assert!(slabs.is_empty());
+    }
+}

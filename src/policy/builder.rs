@@ -1,0 +1,252 @@
+//! A byte pool's options, their defaults and what is allowed.
+
+use crate::bytes::pool::BufferPool;
+use crate::bytes::{MAX_CLASSES, default_sizes};
+use crate::memory::{Memory, os};
+use crate::policy::error::BuildError;
+
+/// The largest alignment of a buffer, in bytes.
+const MAX_ALIGNMENT: usize = 2 << 20;
+const DEFAULT_ALIGNMENT: usize = 64;
+const DEFAULT_THREAD_CACHE: usize = 4 << 20;
+/// The most that lies idle by default, and the share of memory on small machines.
+const MAX_DEFAULT_IDLE: usize = 256 << 20;
+const IDLE_SHARE: usize = 8;
+
+/// When a pool makes bytes zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Zeroing {
+    /// When zero bytes are asked for, as far as they may be something else.
+    #[default]
+    OnGet,
+    /// Before memory lies idle, as far as it was written: nothing of a buffer is left anywhere in the pool once the buffer is dropped.
+    OnReturn,
+}
+
+/// Options for a [`BufferPool`], made by [`BufferPool::builder`].
+///
+/// | option | default |
+/// |---|---|
+/// | [`size_classes`](Self::size_classes) | two a doubling from 256 B to 64 MiB |
+/// | [`alignment`](Self::alignment) | 64 bytes |
+/// | [`max_request`](Self::max_request) | `isize::MAX` bytes |
+/// | [`prefill`](Self::prefill) | nothing |
+/// | [`max_idle`](Self::max_idle) | an eighth of the machine's memory, at most 256 MiB |
+/// | [`max_idle_per_class`](Self::max_idle_per_class) | no limit |
+/// | [`thread_cache`](Self::thread_cache) | 4 MiB for each thread |
+/// | [`zeroing`](Self::zeroing) | [`Zeroing::OnGet`] |
+/// | [`memory`](Self::memory) | by size class |
+/// | [`name`](Self::name) | none |
+///
+/// # Examples
+///
+/// ```
+/// use millpond::{BufferPool, Zeroing};
+///
+/// let pool = BufferPool::builder()
+///     .size_classes([4096, 65536])
+///     .alignment(4096)
+///     .prefill(4096, 16)
+///     .zeroing(Zeroing::OnReturn)
+///     .build()?;
+/// assert_eq!(pool.stats().idle_in_depot, 16 * 4096);
+/// # Ok::<(), millpond::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is built before `build`"]
+pub struct BufferPoolBuilder {
+    name: Option<String>,
+    size_classes: Vec<usize>,
+    alignment: usize,
+    max_request: usize,
+    prefill: Vec<(usize, usize)>,
+    max_idle: usize,
+    max_idle_per_class: usize,
+    thread_cache: usize,
+    zeroing: Zeroing,
+    memory: Memory,
+}
+
+impl Default for BufferPoolBuilder {
+    /// The defaults of this machine.
+    fn default() -> Self {
+        BufferPoolBuilder {
+            name: None,
+            size_classes: default_sizes(),
+            alignment: DEFAULT_ALIGNMENT,
+            max_request: isize::MAX as usize,
+            prefill: Vec::new(),
+            max_idle: os::total_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
+            max_idle_per_class: usize::MAX,
+            thread_cache: DEFAULT_THREAD_CACHE,
+            zeroing: Zeroing::default(),
+            memory: Memory::default(),
+        }
+    }
+}
+
+impl BufferPoolBuilder {
+    /// The sizes of pooled buffers, in bytes: ascending, distinct, not zero, at most 64 of them. A request is served by the smallest that holds it; above
+    /// the largest, by memory of its own that is not pooled.
+    pub fn size_classes(mut self, sizes: impl IntoIterator<Item = usize>) -> Self {
+        self.size_classes = sizes.into_iter().collect();
+        self
+    }
+
+    /// The alignment of every buffer's first byte: a power of two, at most 2 MiB. Classes are rounded up to it.
+    pub fn alignment(mut self, bytes: usize) -> Self {
+        self.alignment = bytes;
+        self
+    }
+
+    /// The largest request that is served at all, in bytes. Classes above it are never used.
+    pub fn max_request(mut self, bytes: usize) -> Self {
+        self.max_request = bytes;
+        self
+    }
+
+    /// Has `count` buffers for requests of `size` bytes ready when the pool is built, their memory touched. May be called for several sizes.
+    pub fn prefill(mut self, size: usize, count: usize) -> Self {
+        self.prefill.push((size, count));
+        self
+    }
+
+    /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back beyond them is freed.
+    pub fn max_idle(mut self, bytes: usize) -> Self {
+        self.max_idle = bytes;
+        self
+    }
+
+    /// The buffers of one size class that may lie idle. At most half of them, rounded up, lie in threads' caches.
+    pub fn max_idle_per_class(mut self, count: usize) -> Self {
+        self.max_idle_per_class = count;
+        self
+    }
+
+    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so.
+    pub fn thread_cache(mut self, bytes: usize) -> Self {
+        self.thread_cache = bytes;
+        self
+    }
+
+    /// When bytes are made zero.
+    pub fn zeroing(mut self, zeroing: Zeroing) -> Self {
+        self.zeroing = zeroing;
+        self
+    }
+
+    /// Where the pool takes its memory from.
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// A name for the pool, shown by `Debug`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Builds the pool.
+    ///
+    /// # Errors
+    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OutOfMemory`] when there is no memory to prefill.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = millpond::BufferPool::builder().size_classes([4096, 1024]).build().unwrap_err();
+    /// assert!(error.to_string().starts_with("size_classes is 1024 after 4096"));
+    /// ```
+    pub fn build(self) -> Result<BufferPool, BuildError> {
+        self.check()?;
+        BufferPool::build(self)
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let align = self.alignment;
+        if !align.is_power_of_two() || align > MAX_ALIGNMENT {
+            return invalid("alignment", align, format!("a power of two, at most {MAX_ALIGNMENT}"));
+        }
+        if self.max_request == 0 || self.max_request > isize::MAX as usize {
+            return invalid("max_request", self.max_request, format!("from 1 to {}", isize::MAX));
+        }
+        self.check_classes()?;
+        self.check_prefill()
+    }
+
+    fn check_classes(&self) -> Result<(), BuildError> {
+        let sizes = &self.size_classes;
+        if sizes.is_empty() || sizes.len() > MAX_CLASSES {
+            return invalid(
+                "size_classes",
+                format!("a list of {}", sizes.len()),
+                format!("a list of 1 to {MAX_CLASSES} sizes"),
+            );
+        }
+        let largest = isize::MAX as usize / 2;
+        if let Some(&size) = sizes.iter().find(|&&size| size == 0 || size > largest) {
+            return invalid("size_classes", size, format!("from 1 to {largest} bytes each"));
+        }
+        if let Some(pair) = sizes.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return invalid("size_classes", format!("{} after {}", pair[1], pair[0]), "ascending and distinct".into());
+        }
+        Ok(())
+    }
+
+    fn check_prefill(&self) -> Result<(), BuildError> {
+        let largest = self.size_classes.last().copied().unwrap_or(0).min(self.max_request);
+        let mut total = 0usize;
+        for &(size, count) in &self.prefill {
+            let Some(&class) = self.size_classes.iter().find(|&&class| class >= size && size <= largest) else {
+                return invalid(
+                    "prefill",
+                    format!("{count} of {size} bytes"),
+                    format!("of at most {largest} bytes each"),
+                );
+            };
+            if count > self.max_idle_per_class {
+                let allowed = format!("at most {} buffers (max_idle_per_class)", self.max_idle_per_class);
+                return invalid("prefill", format!("{count} of {size} bytes"), allowed);
+            }
+            total = total.saturating_add(class.next_multiple_of(self.alignment).saturating_mul(count));
+        }
+        if total > self.max_idle {
+            let allowed = format!("at most {} bytes in all (max_idle)", self.max_idle);
+            return invalid("prefill", format!("{total} bytes in all"), allowed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn options(&self) -> Options<'_> {
+        Options {
+            size_classes: &self.size_classes,
+            alignment: self.alignment,
+            max_request: self.max_request,
+            prefill: &self.prefill,
+            max_idle: self.max_idle,
+            max_idle_per_class: self.max_idle_per_class,
+            thread_cache: self.thread_cache,
+            wipes: self.zeroing == Zeroing::OnReturn,
+            memory: &self.memory,
+        }
+    }
+}
+
+/// The checked options, for the pool that is built from them.
+pub(crate) struct Options<'a> {
+    pub(crate) size_classes: &'a [usize],
+    pub(crate) alignment: usize,
+    pub(crate) max_request: usize,
+    pub(crate) prefill: &'a [(usize, usize)],
+    pub(crate) max_idle: usize,
+    pub(crate) max_idle_per_class: usize,
+    pub(crate) thread_cache: usize,
+    pub(crate) wipes: bool,
+    pub(crate) memory: &'a Memory,
+}
+
+fn invalid<T>(option: &'static str, value: impl ToString, allowed: String) -> Result<T, BuildError> {
+    Err(BuildError::Invalid { option, value: value.to_string(), allowed })
+}

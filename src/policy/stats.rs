@@ -1,0 +1,236 @@
+//! What a pool has done and holds, in terms that add up.
+
+use std::fmt;
+
+use crate::engine::store::StoreStats;
+
+/// What a pool has done and holds.
+///
+/// Bytes are counted in blocks, as the classes round them. When nobody uses the pool:
+/// `gets = cache_hits + depot_hits + stolen + fresh + oversize`, and
+/// `footprint = outstanding + idle_in_caches + idle_in_depot`. Requests that failed are not gets.
+///
+/// # Examples
+///
+/// ```
+/// let pool = millpond::BufferPool::new();
+/// let kept = pool.get(4096);
+/// drop(pool.get(4096));
+/// let stats = pool.stats();
+/// assert_eq!((stats.outstanding, stats.idle_in_caches), (4096, 4096));
+/// println!("{stats}");
+/// # drop(kept);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Buffers handed out.
+    pub gets: u64,
+    /// Gets served by the thread's own cache.
+    pub cache_hits: u64,
+    /// Gets served by the depot.
+    pub depot_hits: u64,
+    /// Gets served out of other threads' caches, when the system had no memory.
+    pub stolen: u64,
+    /// Gets served with fresh memory, of a size class.
+    pub fresh: u64,
+    /// Gets above the largest size class, served with memory of their own.
+    pub oversize: u64,
+    /// Bytes the pool holds, idle or out.
+    pub footprint: u64,
+    /// Bytes out with users.
+    pub outstanding: u64,
+    /// Idle bytes in threads' caches.
+    pub idle_in_caches: u64,
+    /// Idle bytes in the depot.
+    pub idle_in_depot: u64,
+    /// Bytes of headers and tables, and of memory taken from the system beyond the blocks.
+    pub overhead: u64,
+    /// Exchanges with the depot that another thread's exchange made to be tried again.
+    pub depot_retries: u64,
+    /// The same by size class, ascending.
+    pub classes: Vec<ClassStats>,
+}
+
+/// What one size class of a pool has done and holds; see [`Stats`].
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// The largest request that the class serves, in bytes.
+    pub size: u64,
+    /// Buffers handed out.
+    pub gets: u64,
+    /// Gets served by the thread's own cache.
+    pub cache_hits: u64,
+    /// Gets served by the depot.
+    pub depot_hits: u64,
+    /// Gets served out of other threads' caches.
+    pub stolen: u64,
+    /// Gets served with fresh memory.
+    pub fresh: u64,
+    /// Bytes the class holds, idle or out.
+    pub footprint: u64,
+    /// Bytes out with users.
+    pub outstanding: u64,
+    /// Idle bytes in threads' caches.
+    pub idle_in_caches: u64,
+    /// Idle bytes in the depot.
+    pub idle_in_depot: u64,
+    /// Exchanges with the depot that had to be tried again.
+    pub depot_retries: u64,
+}
+
+fn hit_rate(gets: u64, misses: u64) -> f64 {
+    if gets == 0 { 0.0 } else { (gets - misses.min(gets)) as f64 / gets as f64 }
+}
+
+impl Stats {
+    pub(crate) fn sum(classes: Vec<ClassStats>, oversize: &StoreStats, overhead: usize) -> Self {
+        let of = |field: fn(&ClassStats) -> u64| classes.iter().map(field).sum::<u64>();
+        let out = oversize.resident_bytes as u64;
+        Stats {
+            gets: of(|c| c.gets) + oversize.fresh,
+            cache_hits: of(|c| c.cache_hits),
+            depot_hits: of(|c| c.depot_hits),
+            stolen: of(|c| c.stolen),
+            fresh: of(|c| c.fresh),
+            oversize: oversize.fresh,
+            footprint: of(|c| c.footprint) + out,
+            outstanding: of(|c| c.outstanding) + out,
+            idle_in_caches: of(|c| c.idle_in_caches),
+            idle_in_depot: of(|c| c.idle_in_depot),
+            overhead: overhead as u64,
+            depot_retries: of(|c| c.depot_retries),
+            classes,
+        }
+    }
+
+    /// The share of gets that found an idle buffer, from 0 to 1; 0 when there were none.
+    #[must_use]
+    pub fn hit_rate(&self) -> f64 {
+        hit_rate(self.gets, self.fresh + self.oversize)
+    }
+}
+
+impl ClassStats {
+    pub(crate) fn new(size: usize, block: usize, store: &StoreStats) -> Self {
+        let idle = store.in_caches + store.in_depot;
+        let bytes = |slots: usize| (slots * block) as u64;
+        ClassStats {
+            size: size as u64,
+            gets: store.cache_hits + store.depot_hits + store.stolen + store.fresh,
+            cache_hits: store.cache_hits,
+            depot_hits: store.depot_hits,
+            stolen: store.stolen,
+            fresh: store.fresh,
+            footprint: bytes(store.resident.max(idle)),
+            outstanding: bytes(store.resident.saturating_sub(idle)),
+            idle_in_caches: bytes(store.in_caches),
+            idle_in_depot: bytes(store.in_depot),
+            depot_retries: store.depot_retries,
+        }
+    }
+
+    /// The share of gets that found an idle buffer, from 0 to 1; 0 when there were none.
+    #[must_use]
+    pub fn hit_rate(&self) -> f64 {
+        hit_rate(self.gets, self.fresh)
+    }
+}
+
+const COLUMNS: [&str; 10] =
+    ["class", "gets", "hits", "cache", "depot", "stolen", "fresh", "out", "in caches", "in depot"];
+
+/// A table: the classes in use, a line for all, and what belongs to no class.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.classes.iter().filter(|class| class.gets > 0 || class.footprint > 0);
+        let mut rows = vec![COLUMNS.map(String::from)];
+        rows.extend(used.map(ClassStats::row));
+        let all = ClassStats {
+            gets: self.gets,
+            cache_hits: self.cache_hits,
+            depot_hits: self.depot_hits,
+            stolen: self.stolen,
+            fresh: self.fresh,
+            outstanding: self.outstanding,
+            idle_in_caches: self.idle_in_caches,
+            idle_in_depot: self.idle_in_depot,
+            ..ClassStats::default()
+        };
+        let mut last = all.row();
+        last[0] = "all".into();
+        last[2] = format!("{:.1} %", 100.0 * self.hit_rate());
+        rows.push(last);
+        write_aligned(f, &rows)?;
+        let (footprint, overhead) = (bytes(self.footprint), bytes(self.overhead));
+        write!(
+            f,
+            "footprint {footprint}, overhead {overhead}, oversize gets {}, depot retries {}",
+            self.oversize, self.depot_retries
+        )
+    }
+}
+
+impl ClassStats {
+    fn row(&self) -> [String; COLUMNS.len()] {
+        [
+            bytes(self.size),
+            self.gets.to_string(),
+            format!("{:.1} %", 100.0 * self.hit_rate()),
+            self.cache_hits.to_string(),
+            self.depot_hits.to_string(),
+            self.stolen.to_string(),
+            self.fresh.to_string(),
+            bytes(self.outstanding),
+            bytes(self.idle_in_caches),
+            bytes(self.idle_in_depot),
+        ]
+    }
+}
+
+fn write_aligned<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]]) -> fmt::Result {
+    let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    for row in rows {
+        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let gap = if i == 0 { "" } else { "  " };
+            write!(f, "{gap}{cell:>width$}")?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// A size in the largest unit that leaves it 1 or more: exact when whole, else with one decimal.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    let (whole, rest) = (bytes >> (10 * unit), bytes & ((1 << (10 * unit)) - 1));
+    match rest {
+        0 => format!("{whole} {}", UNITS[unit as usize]),
+        _ => format!("{:.1} {}", bytes as f64 / (1u64 << (10 * unit)) as f64, UNITS[unit as usize]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_in_the_largest_unit() {
+        let written: Vec<_> = [0, 1, 1023, 1024, 1536, 5 << 20, (1 << 30) + 1].map(bytes).into();
+        assert_eq!(written, ["0 B", "1 B", "1023 B", "1 KiB", "1.5 KiB", "5 MiB", "1.0 GiB"]);
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let class = ClassStats { size: 4096, gets: 1_000_000, cache_hits: 999_999, fresh: 1, ..ClassStats::default() };
+        let stats = Stats::sum(vec![class], &StoreStats::default(), 0);
+        let table = stats.to_string();
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0].len(), lines[1].len());
+        assert_eq!(lines[0].len(), lines[2].len());
+        assert!(lines[3].starts_with("footprint 0 B"));
+    }
+}
