@@ -38,11 +38,7 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if interrupt::requested() {
-            Self::Interrupted
-        } else {
-            Self::Io(error)
-        }
+        if interrupt::requested() { Self::Interrupted } else { Self::Io(error) }
     }
 }
 

@@ -22,9 +22,5 @@ pub fn requested() -> bool {
 
 /// An error when the user asked to end.
 pub fn check() -> io::Result<()> {
-    if requested() {
-        Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"))
-    } else {
-        Ok(())
-    }
+    if requested() { Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")) } else { Ok(()) }
 }

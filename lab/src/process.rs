@@ -27,9 +27,7 @@ pub fn resident() -> Option<u64> {
 /// The most bytes that were resident at once since the last [`forget_peak`].
 pub fn peak_resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -59,11 +57,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn this() -> Self {
-        Self {
-            cpu: cpu(),
-            cores: cores(),
-            kernel: kernel(),
-        }
+        Self { cpu: cpu(), cores: cores(), kernel: kernel() }
     }
 }
 
@@ -74,21 +68,13 @@ pub fn cores() -> usize {
 
 fn cpu() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(key, _)| key.trim() == "model name");
-    model.map_or_else(
-        || std::env::consts::ARCH.to_owned(),
-        |(_, model)| model.trim().to_owned(),
-    )
+    let model = info.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == "model name");
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, model)| model.trim().to_owned())
 }
 
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{} {}", std::env::consts::OS, release.trim())
-        .trim_end()
-        .to_owned()
+    format!("{} {}", std::env::consts::OS, release.trim()).trim_end().to_owned()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -108,8 +94,6 @@ mod tests {
     #[test]
     fn the_machine_has_a_name() {
         let machine = Machine::this();
-        assert!(
-            machine.cores > 0 && !machine.cpu.is_empty() && machine.kernel.starts_with("linux")
-        );
+        assert!(machine.cores > 0 && !machine.cpu.is_empty() && machine.kernel.starts_with("linux"));
     }
 }

@@ -16,9 +16,7 @@ impl FromStr for Bytes {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not a size; write 4096, 64KiB or 1MiB");
         let text = text.trim();
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let shift = match unit.trim().to_ascii_lowercase().as_str() {
             "" | "b" => 0,
@@ -35,10 +33,7 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     /// Whole units where the size has them (`64KiB`), else one decimal (`1.5KiB`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, shift) = UNITS
-            .into_iter()
-            .find(|(_, shift)| self.0 >= 1 << shift)
-            .unwrap_or(("B", 0));
+        let (unit, shift) = UNITS.into_iter().find(|(_, shift)| self.0 >= 1 << shift).unwrap_or(("B", 0));
         let whole = self.0 >> shift;
         if whole << shift == self.0 {
             write!(f, "{whole}{unit}")
@@ -54,13 +49,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_they_are_written() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("64KiB", 65536),
-            ("1m", 1 << 20),
-            ("2 GB", 2 << 30),
-        ] {
+        for (text, bytes) in [("0", 0), ("4096", 4096), ("64KiB", 65536), ("1m", 1 << 20), ("2 GB", 2 << 30)] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
     }
@@ -75,13 +64,7 @@ mod tests {
 
     #[test]
     fn sizes_are_printed_short() {
-        for (bytes, text) in [
-            (0, "0B"),
-            (256, "256B"),
-            (1536, "1.5KiB"),
-            (65536, "64KiB"),
-            (16 << 20, "16MiB"),
-        ] {
+        for (bytes, text) in [(0, "0B"), (256, "256B"), (1536, "1.5KiB"), (65536, "64KiB"), (16 << 20, "16MiB")] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
     }

@@ -7,11 +7,7 @@ use common::{lab, stderr, stdout};
 fn refused(arguments: &[&str], text: &str) {
     let output = lab(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-    assert!(
-        stderr(&output).contains(text),
-        "{arguments:?}: {}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
     assert!(stdout(&output).is_empty());
 }
 

@@ -39,30 +39,12 @@ fn both_pools_agree_with_plain_reading() {
     for pool in ["millpond", "malloc"] {
         for threads in ["1", "4"] {
             for chunk in ["1000", "64KiB", "1MiB"] {
-                let output = run(
-                    root.path(),
-                    &[
-                        "--pool",
-                        pool,
-                        "--threads",
-                        threads,
-                        "--chunk",
-                        chunk,
-                        "--rounds",
-                        "1",
-                    ],
-                );
+                let output =
+                    run(root.path(), &["--pool", pool, "--threads", threads, "--chunk", chunk, "--rounds", "1"]);
                 assert!(output.status.success(), "{}", common::stderr(&output));
-                assert_eq!(
-                    figure(&output, "digest"),
-                    expected(root.path(), &FILES),
-                    "{pool} {threads} {chunk}"
-                );
+                assert_eq!(figure(&output, "digest"), expected(root.path(), &FILES), "{pool} {threads} {chunk}");
                 assert_eq!(figure(&output, "files"), FILES.len().to_string());
-                assert_eq!(
-                    figure(&output, "bytes"),
-                    FILES.iter().map(|file| file.1).sum::<usize>().to_string()
-                );
+                assert_eq!(figure(&output, "bytes"), FILES.iter().map(|file| file.1).sum::<usize>().to_string());
             }
         }
     }
@@ -74,15 +56,9 @@ fn by_default_both_pools_take_turns() {
     let output = run(root.path(), &[]);
     assert!(output.status.success());
     let text = common::stdout(&output);
-    assert!(
-        text.contains("| millpond ") && text.contains("| malloc ") && text.contains("x malloc"),
-        "{text}"
-    );
+    assert!(text.contains("| millpond ") && text.contains("| malloc ") && text.contains("x malloc"), "{text}");
     assert!(text.contains("statistics of the pool"), "{text}");
-    assert!(
-        common::stderr(&output).is_empty(),
-        "no progress bar and no complaint in a pipe"
-    );
+    assert!(common::stderr(&output).is_empty(), "no progress bar and no complaint in a pipe");
 }
 
 #[test]
@@ -90,10 +66,7 @@ fn a_single_file_is_a_tree_of_one() {
     let root = tree(&[("only", 100_000)]);
     let output = run(&root.path().join("only"), &["--rounds", "1"]);
     assert!(output.status.success());
-    assert_eq!(
-        figure(&output, "digest"),
-        expected(root.path(), &[("only", 0)])
-    );
+    assert_eq!(figure(&output, "digest"), expected(root.path(), &[("only", 0)]));
 }
 
 #[test]

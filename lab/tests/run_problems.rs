@@ -23,12 +23,7 @@ fn run_unprivileged(root: &Path) -> Output {
         command = Command::new(program);
         command.uid(65534).gid(65534);
     }
-    command
-        .arg("run")
-        .arg(root)
-        .args(["--rounds", "2"])
-        .output()
-        .unwrap()
+    command.arg("run").arg(root).args(["--rounds", "2"]).output().unwrap()
 }
 
 #[test]
@@ -38,24 +33,12 @@ fn files_and_folders_without_permission_are_reported_once() {
         fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(0)).unwrap();
     }
     let output = run_unprivileged(root.path());
-    fs::set_permissions(
-        root.path().join("folder"),
-        fs::Permissions::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(root.path().join("folder"), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(figure(&output, "files"), "1");
     let complaints = stderr(&output);
-    for name in [
-        "closed: Permission denied",
-        "folder: Permission denied",
-        "2 problems",
-    ] {
-        assert_eq!(
-            complaints.matches(name).count(),
-            1,
-            "{name} in {complaints}"
-        );
+    for name in ["closed: Permission denied", "folder: Permission denied", "2 problems"] {
+        assert_eq!(complaints.matches(name).count(), 1, "{name} in {complaints}");
     }
 }
 
@@ -69,16 +52,8 @@ fn symbolic_link_loops_are_reported_and_end() {
     symlink("../a", at("b/across")).unwrap();
     let output = run(root.path(), &["--rounds", "1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        figure(&output, "files"),
-        "2 (4 symbolic links not followed)"
-    );
-    assert_eq!(
-        stderr(&output).matches("symbolic link loop").count(),
-        4,
-        "{}",
-        stderr(&output)
-    );
+    assert_eq!(figure(&output, "files"), "2 (4 symbolic links not followed)");
+    assert_eq!(stderr(&output).matches("symbolic link loop").count(), 4, "{}", stderr(&output));
 }
 
 #[test]
@@ -90,10 +65,7 @@ fn links_that_are_no_loops_are_passed_by() {
     symlink("nothing", root.path().join("dangling")).unwrap();
     let output = run(root.path(), &["--rounds", "1"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(
-        figure(&output, "files"),
-        "1 (3 symbolic links not followed)"
-    );
+    assert_eq!(figure(&output, "files"), "1 (3 symbolic links not followed)");
 }
 
 #[test]
@@ -102,9 +74,5 @@ fn a_file_that_fails_while_it_is_read_does_not_count() {
     let output = run(Path::new("/proc/self/mem"), &["--rounds", "1"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(figure(&output, "files"), "0");
-    assert!(
-        stderr(&output).contains("/proc/self/mem: "),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("/proc/self/mem: "), "{}", stderr(&output));
 }

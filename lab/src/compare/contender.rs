@@ -3,10 +3,7 @@
 //! Rows are generic over [`Contender`], so every measured loop is compiled for one contender: no call through a pointer, and
 //! as much inlined as the contender's crate allows.
 
-#![cfg_attr(
-    not(feature = "rivals"),
-    allow(dead_code, reason = "much of a plan matters to rivals only")
-)]
+#![cfg_attr(not(feature = "rivals"), allow(dead_code, reason = "much of a plan matters to rivals only"))]
 
 /// Which side of the comparison a contender is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +16,8 @@ pub enum Kind {
     Pool,
     /// No pool: memory is taken and given back each time.
     Allocator,
+    /// No buffers at all: the queue through which a row passes them.
+    Queue,
 }
 
 /// One of the sizes of a row. Pools of one kind of thing keep a pool for each and choose by `index`, as a program that knows
@@ -64,18 +63,12 @@ impl Plan {
 
     /// The sizes with their places.
     pub fn sizes(&self) -> impl Iterator<Item = Size> + '_ {
-        self.sizes
-            .iter()
-            .enumerate()
-            .map(|(index, &bytes)| Size { bytes, index })
+        self.sizes.iter().enumerate().map(|(index, &bytes)| Size { bytes, index })
     }
 
     /// The first size, for rows that have only one.
     pub fn size(&self) -> Size {
-        Size {
-            bytes: self.sizes[0],
-            index: 0,
-        }
+        Size { bytes: self.sizes[0], index: 0 }
     }
 
     pub fn largest(&self) -> usize {

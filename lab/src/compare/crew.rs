@@ -25,18 +25,10 @@ where
     };
     let spans: Vec<_> = thread::scope(|scope| {
         let span = &span;
-        let threads: Vec<_> = crew
-            .into_iter()
-            .map(|work| scope.spawn(move || span(work)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("rows do not panic"))
-            .collect()
+        let threads: Vec<_> = crew.into_iter().map(|work| scope.spawn(move || span(work))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("rows do not panic")).collect()
     });
     let begin = spans.iter().map(|span| span.0).min();
     let end = spans.iter().map(|span| span.1).max();
-    begin
-        .zip(end)
-        .map_or(Duration::ZERO, |(begin, end)| end - begin)
+    begin.zip(end).map_or(Duration::ZERO, |(begin, end)| end - begin)
 }

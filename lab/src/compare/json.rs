@@ -40,12 +40,7 @@ struct Contender<'a> {
 /// Writes machine, command, and for every row and contender the nanoseconds per operation.
 pub fn write(out: impl io::Write, rounds: usize, outcomes: &[Outcome]) -> io::Result<()> {
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let document = Document {
-        machine: Machine::this(),
-        command,
-        rounds,
-        rows: outcomes.iter().map(line).collect(),
-    };
+    let document = Document { machine: Machine::this(), command, rounds, rows: outcomes.iter().map(line).collect() };
     serde_json::to_writer_pretty(out, &document)?;
     Ok(())
 }
@@ -58,9 +53,5 @@ fn line(outcome: &Outcome) -> Line<'_> {
         cannot: measured.figures.err().map(|cannot| cannot.0),
         note: measured.note.as_deref(),
     });
-    Line {
-        row: &outcome.row,
-        operation: &outcome.operation,
-        contenders: contenders.collect(),
-    }
+    Line { row: &outcome.row, operation: &outcome.operation, contenders: contenders.collect() }
 }

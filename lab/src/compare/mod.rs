@@ -52,27 +52,16 @@ pub struct Options {
 impl Options {
     fn effort(&self) -> Effort {
         let (rounds, turn) = if self.quick { (3, 5) } else { (11, 25) };
-        Effort {
-            rounds: self.rounds.unwrap_or(rounds),
-            turn: Duration::from_millis(turn),
-        }
+        Effort { rounds: self.rounds.unwrap_or(rounds), turn: Duration::from_millis(turn) }
     }
 
     /// The rows asked for. A name that no row has is an error.
     fn rows(&self) -> Result<Vec<Row>, Failure> {
         let all = rows::all(self.buffers);
-        if let Some(name) = self
-            .only
-            .iter()
-            .find(|name| !all.iter().any(|row| row.name.contains(*name)))
-        {
-            return Err(Failure::Usage(format!(
-                "no row has `{name}` in its name; --list shows them all"
-            )));
+        if let Some(name) = self.only.iter().find(|name| !all.iter().any(|row| row.name.contains(*name))) {
+            return Err(Failure::Usage(format!("no row has `{name}` in its name; --list shows them all")));
         }
-        let asked = |row: &Row| {
-            self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name))
-        };
+        let asked = |row: &Row| self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name));
         Ok(all.into_iter().filter(asked).collect())
     }
 }
@@ -88,18 +77,11 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     // Before minutes are spent on figures that could not be written.
-    let json = options
-        .json
-        .as_ref()
-        .map(|path| File::create(path).map_err(|error| Failure::path(path, error)))
-        .transpose()?;
+    let json =
+        options.json.as_ref().map(|path| File::create(path).map_err(|error| Failure::path(path, error))).transpose()?;
     let effort = options.effort();
     let machine = Machine::this();
-    writeln!(
-        out,
-        "{}, {} cores, {}; {} rounds\n",
-        machine.cpu, machine.cores, machine.kernel, effort.rounds
-    )?;
+    writeln!(out, "{}, {} cores, {}; {} rounds\n", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
     let bar = bar(rows.len());
     let mut outcomes = Vec::new();
     for row in &rows {

@@ -5,10 +5,7 @@
 //! of the tail is free to be filled; filling it makes it one more, which is the turn the head waits for; emptying it makes
 //! it the tail's turn of the next lap.
 
-#![allow(
-    unsafe_code,
-    reason = "places are filled by one thread and emptied by another"
-)]
+#![allow(unsafe_code, reason = "places are filled by one thread and emptied by another")]
 
 use std::cell::UnsafeCell;
 use std::hint;
@@ -43,16 +40,9 @@ impl<T> Queue<T> {
     /// `capacity` is a power of two.
     pub fn new(capacity: usize) -> Self {
         assert!(capacity.is_power_of_two());
-        let place = |turn| Place {
-            turn: AtomicUsize::new(turn),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-        };
+        let place = |turn| Place { turn: AtomicUsize::new(turn), value: UnsafeCell::new(MaybeUninit::uninit()) };
         let line = || Line(AtomicUsize::new(0));
-        Self {
-            places: (0..capacity).map(place).collect(),
-            head: line(),
-            tail: line(),
-        }
+        Self { places: (0..capacity).map(place).collect(), head: line(), tail: line() }
     }
 
     /// Waits for a free place.
@@ -93,9 +83,7 @@ impl<T> Queue<T> {
         // SAFETY: as in `push`; the turn says that the place is filled, and passing it on that it is empty.
         let value = unsafe { (*place.value.get()).assume_init_read() };
         // Release: whoever fills the place next does so after the value was moved out.
-        place
-            .turn
-            .store(turn + self.places.len(), Ordering::Release);
+        place.turn.store(turn + self.places.len(), Ordering::Release);
         Some(value)
     }
 
@@ -128,11 +116,7 @@ impl<T> Drop for Queue<T> {
 }
 
 fn wait(tries: u32) {
-    if tries % SPINS == 0 {
-        thread::yield_now()
-    } else {
-        hint::spin_loop()
-    }
+    if tries % SPINS == 0 { thread::yield_now() } else { hint::spin_loop() }
 }
 
 #[cfg(test)]
@@ -160,12 +144,10 @@ mod tests {
             for part in 0..4 {
                 let (queue, sum) = (&queue, &sum);
                 scope.spawn(move || (part * 1000..(part + 1) * 1000).for_each(|n| queue.send(n)));
-                scope.spawn(move || {
-                    (0..1000).for_each(|_| drop(sum.fetch_add(queue.receive(), Ordering::Relaxed)))
-                });
+                scope.spawn(move || (0..1000).for_each(|_| drop(sum.fetch_add(queue.receive(), Ordering::Relaxed))));
             }
         });
-        assert_eq!(sum.into_inner(), (0..4000).sum());
+        assert_eq!(sum.into_inner(), (0..4000).sum::<usize>());
     }
 
     #[test]

@@ -41,24 +41,13 @@ struct Turn {
 
 /// Measures a row on a thread of its own: whatever a contender keeps for its thread ends with the row.
 pub fn measure(row: &Row, effort: Effort) -> Vec<Measured> {
-    thread::scope(|scope| {
-        scope
-            .spawn(|| on_this_thread(row, effort))
-            .join()
-            .expect("rows do not panic")
-    })
+    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort)).join().expect("rows do not panic"))
 }
 
 fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
     let entries = row.entries();
-    let names: Vec<_> = entries
-        .iter()
-        .map(|entry| (entry.contender, entry.kind))
-        .collect();
-    let mut turns: Vec<_> = entries
-        .into_iter()
-        .map(|entry| Ok(Turn::new(entry.cell?, row, effort.turn)))
-        .collect();
+    let names: Vec<_> = entries.iter().map(|entry| (entry.contender, entry.kind)).collect();
+    let mut turns: Vec<_> = entries.into_iter().map(|entry| Ok(Turn::new(entry.cell?, row, effort.turn))).collect();
     for round in 0..effort.rounds {
         let count = turns.len();
         // A different one begins each time: nobody always runs in the wake of the same neighbour.
@@ -70,12 +59,7 @@ fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
     }
     let measured = |((contender, kind), turn): (_, Result<Turn, Cannot>)| {
         let note = turn.as_ref().ok().and_then(|turn| turn.cell.note());
-        Measured {
-            contender,
-            kind,
-            figures: turn.map(Turn::figures),
-            note,
-        }
+        Measured { contender, kind, figures: turn.map(Turn::figures), note }
     };
     names.into_iter().zip(turns).map(measured).collect()
 }
@@ -84,28 +68,24 @@ impl Turn {
     fn new(mut cell: Box<dyn Cell>, row: &Row, turn: Duration) -> Self {
         let crowd = |least| (turn * CROWDED, least);
         let (target, least) = row.crowded.map_or((turn, 1), crowd);
-        let iterations = row
-            .iterations
-            .unwrap_or_else(|| calibrate(&mut *cell, target, least));
-        Self {
-            cell,
-            iterations,
-            times: Vec::new(),
-        }
+        let iterations = match row.iterations {
+            Some(iterations) => {
+                cell.time(least);
+                iterations
+            }
+            None => calibrate(&mut *cell, target, least),
+        };
+        Self { cell, iterations, times: Vec::new() }
     }
 
     fn take(&mut self, operations: u64) {
         let elapsed = self.cell.time(self.iterations);
-        self.times
-            .push(elapsed.as_nanos() as f64 / (self.iterations * operations) as f64);
+        self.times.push(elapsed.as_nanos() as f64 / (self.iterations * operations) as f64);
     }
 
     fn figures(mut self) -> Figures {
         self.times.sort_unstable_by(f64::total_cmp);
-        Figures {
-            min: self.times[0],
-            median: self.times[self.times.len() / 2],
-        }
+        Figures { min: self.times[0], median: self.times[self.times.len() / 2] }
     }
 }
 

@@ -10,10 +10,7 @@ use blake3::{Hash, Hasher};
 
 /// Combines the digests of files, given in any order.
 pub fn combine<'a>(files: impl IntoIterator<Item = (&'a Path, Hash)>) -> Hash {
-    let mut records: Vec<_> = files
-        .into_iter()
-        .map(|(path, hash)| (spelled(path), hash))
-        .collect();
+    let mut records: Vec<_> = files.into_iter().map(|(path, hash)| (spelled(path), hash)).collect();
     records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let mut all = Hasher::new();
     for (path, hash) in &records {

@@ -30,9 +30,7 @@ pub fn work<B: AsRef<[u8]>>(messages: &Receiver<Message<B>>) -> Hashed {
                 hashed.bytes += data.as_ref().len() as u64;
                 open.entry(file).or_default().update(data.as_ref());
             }
-            Message::End { file } => hashed
-                .files
-                .push((file, open.remove(&file).unwrap_or_default().finalize())),
+            Message::End { file } => hashed.files.push((file, open.remove(&file).unwrap_or_default().finalize())),
             Message::Lost { file } => drop(open.remove(&file)),
         }
     }

@@ -22,9 +22,7 @@ pub fn endless(mut links: Vec<Link>) -> Vec<Link> {
         links.retain(|link| any_below(&places, &link.target));
         let targets = sorted(links.iter().map(|link| link.target.clone()));
         links.retain(|link| {
-            link.directory
-                .ancestors()
-                .any(|above| targets.binary_search_by(|t| t.as_path().cmp(above)).is_ok())
+            link.directory.ancestors().any(|above| targets.binary_search_by(|t| t.as_path().cmp(above)).is_ok())
         });
         if links.len() == before {
             return links;
@@ -54,26 +52,17 @@ mod tests {
             directory: Path::new(path).parent().unwrap().into(),
             target: target.into(),
         };
-        endless(links.iter().map(link).collect())
-            .iter()
-            .map(|link| link.path.display().to_string())
-            .collect()
+        endless(links.iter().map(link).collect()).iter().map(|link| link.path.display().to_string()).collect()
     }
 
     #[test]
     fn a_link_to_a_directory_above_is_endless() {
-        assert_eq!(
-            endless_names(&[("/t/a/up", "/t"), ("/t/self", "/t"), ("/t/a/here", "/t/a")]).len(),
-            3
-        );
+        assert_eq!(endless_names(&[("/t/a/up", "/t"), ("/t/self", "/t"), ("/t/a/here", "/t/a")]).len(), 3);
     }
 
     #[test]
     fn two_directories_that_link_to_each_other_are_endless() {
-        assert_eq!(
-            endless_names(&[("/t/a/x", "/t/b"), ("/t/b/y", "/t/a")]).len(),
-            2
-        );
+        assert_eq!(endless_names(&[("/t/a/x", "/t/b"), ("/t/b/y", "/t/a")]).len(), 2);
     }
 
     #[test]
@@ -91,10 +80,7 @@ mod tests {
 
     #[test]
     fn a_link_that_only_leads_to_a_loop_is_none() {
-        assert_eq!(
-            endless_names(&[("/t/a/up", "/t/a"), ("/t/b/to", "/t/a")]),
-            ["/t/a/up"]
-        );
+        assert_eq!(endless_names(&[("/t/a/up", "/t/a"), ("/t/b/to", "/t/a")]), ["/t/a/up"]);
     }
 
     #[test]

@@ -59,9 +59,7 @@ pub struct Options {
 
 fn chunk(text: &str) -> Result<usize, String> {
     let Bytes(bytes) = text.parse()?;
-    let bytes = usize::try_from(bytes)
-        .ok()
-        .filter(|bytes| (1..=1 << 30).contains(bytes));
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| (1..=1 << 30).contains(bytes));
     bytes.ok_or_else(|| format!("{text} is not between 1 and 1GiB"))
 }
 
@@ -89,48 +87,22 @@ fn on_sample(options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usi
 
 /// Walks the tree once, then reads it in alternating rounds; every other time the sources swap places, so that neither
 /// always goes first.
-fn rounds(
-    path: &Path,
-    options: &Options,
-    problems: &Problems,
-) -> Result<(Vec<Rounds>, usize), Failure> {
+fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
     let spinner = ProgressBar::new_spinner();
     let tree = Tree::walk(path, problems, &spinner).map_err(|error| Failure::path(path, error))?;
     spinner.finish_and_clear();
-    let shape = Shape {
-        threads: options
-            .threads
-            .unwrap_or_else(|| process::cores().div_ceil(2)),
-        chunk: options.chunk,
-    };
-    let kinds = options
-        .pool
-        .map_or_else(|| vec![Kind::Millpond, Kind::Malloc], |kind| vec![kind]);
-    let mut all: Vec<_> = kinds
-        .iter()
-        .map(|&kind| Rounds {
-            kind,
-            outcomes: Vec::new(),
-        })
-        .collect();
+    let shape =
+        Shape { threads: options.threads.unwrap_or_else(|| process::cores().div_ceil(2)), chunk: options.chunk };
+    let kinds = options.pool.map_or_else(|| vec![Kind::Millpond, Kind::Malloc], |kind| vec![kind]);
+    let mut all: Vec<_> = kinds.iter().map(|&kind| Rounds { kind, outcomes: Vec::new() }).collect();
     for number in 0..options.rounds {
         let mut order: Vec<_> = all.iter_mut().collect();
         if number % 2 == 1 {
             order.reverse();
         }
         for rounds in order {
-            let bar = bar(
-                tree.bytes(),
-                &format!(
-                    "round {} of {}, {}",
-                    number + 1,
-                    options.rounds,
-                    rounds.kind.name()
-                ),
-            );
-            rounds
-                .outcomes
-                .push(round::run(rounds.kind, &tree, shape, problems, &bar));
+            let bar = bar(tree.bytes(), &format!("round {} of {}, {}", number + 1, options.rounds, rounds.kind.name()));
+            rounds.outcomes.push(round::run(rounds.kind, &tree, shape, problems, &bar));
             bar.finish_and_clear();
             interrupt::check()?;
         }
@@ -140,12 +112,9 @@ fn rounds(
 
 /// Drawn on a terminal only: indicatif keeps silent when stderr is none.
 fn bar(bytes: u64, doing: &str) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes)
-        .with_style(style)
-        .with_message(doing.to_owned())
+    ProgressBar::new(bytes).with_style(style).with_message(doing.to_owned())
 }
 
 fn verdict(all: &[Rounds], problems: &Problems) -> ExitCode {

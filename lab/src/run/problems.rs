@@ -16,12 +16,7 @@ pub struct Problems {
 impl Problems {
     /// Reports `what` is wrong with `path`, above the progress bar.
     pub fn report(&self, bar: &ProgressBar, path: &Path, what: impl Display) {
-        if self
-            .paths
-            .lock()
-            .expect("no reporter panics")
-            .insert(path.to_owned())
-        {
+        if self.paths.lock().expect("no reporter panics").insert(path.to_owned()) {
             bar.suspend(|| eprintln!("millpond-lab: {}: {what}", path.display()));
         }
     }

@@ -31,9 +31,7 @@ impl<S: Source> Reader<'_, S> {
     /// Reads files until none is left. `hashers` are the same channels for every reader.
     pub fn work(&self, hashers: &[SyncSender<Message<S::Filled>>]) {
         // Relaxed: the counter only shares out numbers, the files themselves were found before the threads began.
-        while let Some(index) =
-            Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.tree.files.len())
-        {
+        while let Some(index) = Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.tree.files.len()) {
             // All of a file's chunks go to one thread, over one channel, so they arrive in order.
             if self.file(index, &hashers[index % hashers.len()]).is_err() {
                 return;
@@ -71,19 +69,13 @@ impl<S: Source> Reader<'_, S> {
             if interrupt::requested() {
                 return Err(Stop::Over);
             }
-            let want = if left == 0 {
-                self.chunk
-            } else {
-                self.chunk
-                    .min(usize::try_from(left + 1).unwrap_or(usize::MAX))
-            };
+            let want =
+                if left == 0 { self.chunk } else { self.chunk.min(usize::try_from(left + 1).unwrap_or(usize::MAX)) };
             let data = self.source.read(opened, want)?;
             let len = data.as_ref().len();
             self.bar.inc(len as u64);
             if len > 0 {
-                hasher
-                    .send(Message::Chunk { file, data })
-                    .map_err(|_| Stop::Over)?;
+                hasher.send(Message::Chunk { file, data }).map_err(|_| Stop::Over)?;
             }
             if len < want {
                 return Ok(());

@@ -25,10 +25,7 @@ impl Rounds {
     }
 
     fn best(&self) -> Option<f64> {
-        self.outcomes
-            .iter()
-            .map(Outcome::mib_per_second)
-            .max_by(f64::total_cmp)
+        self.outcomes.iter().map(Outcome::mib_per_second).max_by(f64::total_cmp)
     }
 }
 
@@ -43,15 +40,8 @@ pub fn text(all: &[Rounds], links: usize) -> String {
     let _ = writeln!(text, "bytes   {}", first.bytes);
     let _ = writeln!(text, "digest  {}\n", first.digest);
     let _ = writeln!(text, "{}", table(all));
-    for statistics in all
-        .iter()
-        .filter_map(|rounds| rounds.outcomes.last()?.statistics.as_ref())
-    {
-        let _ = writeln!(
-            text,
-            "\nstatistics of the pool in its last round\n{}",
-            statistics.trim_end()
-        );
+    for statistics in all.iter().filter_map(|rounds| rounds.outcomes.last()?.statistics.as_ref()) {
+        let _ = writeln!(text, "\nstatistics of the pool in its last round\n{}", statistics.trim_end());
     }
     text
 }
@@ -65,19 +55,8 @@ fn passed_by(links: usize) -> String {
 }
 
 fn table(all: &[Rounds]) -> comfy_table::Table {
-    let base = all
-        .iter()
-        .find(|rounds| rounds.kind == Kind::Malloc)
-        .filter(|_| all.len() > 1)
-        .and_then(Rounds::speed);
-    let mut heads = vec![
-        "buffers",
-        "rounds",
-        "MiB/s",
-        "best",
-        "page faults",
-        "peak resident",
-    ];
+    let base = all.iter().find(|rounds| rounds.kind == Kind::Malloc).filter(|_| all.len() > 1).and_then(Rounds::speed);
+    let mut heads = vec!["buffers", "rounds", "MiB/s", "best", "page faults", "peak resident"];
     heads.extend(base.map(|_| "x malloc"));
     let mut table = table::with_heads(&heads);
     for rounds in all {
@@ -86,18 +65,10 @@ fn table(all: &[Rounds]) -> comfy_table::Table {
             rounds.outcomes.len().to_string(),
             figure(rounds.speed(), |speed| format!("{speed:.0}")),
             figure(rounds.best(), |speed| format!("{speed:.0}")),
-            figure(
-                rounds.median(|outcome| Some(outcome.faults? as f64)),
-                |faults| format!("{faults:.0}"),
-            ),
-            figure(
-                rounds.median(|outcome| Some(outcome.peak? as f64)),
-                |peak| Bytes(peak as u64).to_string(),
-            ),
+            figure(rounds.median(|outcome| Some(outcome.faults? as f64)), |faults| format!("{faults:.0}")),
+            figure(rounds.median(|outcome| Some(outcome.peak? as f64)), |peak| Bytes(peak as u64).to_string()),
         ];
-        cells.extend(
-            base.map(|base| figure(rounds.speed(), |speed| format!("{:.2}", speed / base))),
-        );
+        cells.extend(base.map(|base| figure(rounds.speed(), |speed| format!("{:.2}", speed / base))));
         table.add_row(cells);
     }
     table

@@ -29,9 +29,7 @@ impl Sample {
             fs::create_dir(sample.folder(folder))?;
         }
         for (number, size) in sizes(bytes, &mut random).into_iter().enumerate() {
-            let path = sample
-                .folder(random.below(FOLDERS))
-                .join(format!("{number:05}"));
+            let path = sample.folder(random.below(FOLDERS)).join(format!("{number:05}"));
             write(&path, size, &mut random, bar)?;
         }
         Ok(sample)
@@ -115,10 +113,7 @@ mod tests {
     #[test]
     fn small_samples_add_up_too() {
         for bytes in [0, 1, SMALLEST, 1 << 20] {
-            assert_eq!(
-                sizes(bytes, &mut Random::seeded(SEED)).iter().sum::<u64>(),
-                bytes
-            );
+            assert_eq!(sizes(bytes, &mut Random::seeded(SEED)).iter().sum::<u64>(), bytes);
         }
     }
 

@@ -36,33 +36,17 @@ impl Tree {
     pub fn walk(path: &Path, problems: &Problems, bar: &ProgressBar) -> io::Result<Self> {
         let about = fs::metadata(path)?;
         if about.is_dir() {
-            let mut walker = Walker {
-                root: path.canonicalize()?,
-                files: Vec::new(),
-                links: Vec::new(),
-                dangling: 0,
-                problems,
-                bar,
-            };
+            let mut walker =
+                Walker { root: path.canonicalize()?, files: Vec::new(), links: Vec::new(), dangling: 0, problems, bar };
             walker.everything()?;
             return Ok(walker.finish());
         }
         if !about.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "neither a file nor a directory",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a directory"));
         }
         let name = path.file_name().unwrap_or(OsStr::new("")).into();
         let root = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-        Ok(Self {
-            root,
-            files: vec![File {
-                path: name,
-                len: about.len(),
-            }],
-            links: 0,
-        })
+        Ok(Self { root, files: vec![File { path: name, len: about.len() }], links: 0 })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -86,9 +70,7 @@ impl Walker<'_> {
         while let Some(directory) = directories.pop() {
             interrupt::check()?;
             match fs::read_dir(&directory) {
-                Ok(entries) => {
-                    entries.for_each(|entry| self.entry(&directory, entry, &mut directories))
-                }
+                Ok(entries) => entries.for_each(|entry| self.entry(&directory, entry, &mut directories)),
                 Err(error) if directory == self.root => return Err(error),
                 Err(error) => self.problems.report(self.bar, &directory, error),
             }
@@ -96,24 +78,13 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        directory: &Path,
-        entry: io::Result<DirEntry>,
-        directories: &mut Vec<PathBuf>,
-    ) {
+    fn entry(&mut self, directory: &Path, entry: io::Result<DirEntry>, directories: &mut Vec<PathBuf>) {
         let found = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)));
         match found {
             Ok((path, about)) if about.is_dir() => directories.push(path),
             Ok((path, about)) if about.is_file() => {
-                let path = path
-                    .strip_prefix(&self.root)
-                    .expect("entries lie under the root")
-                    .to_owned();
-                self.files.push(File {
-                    path,
-                    len: about.len(),
-                });
+                let path = path.strip_prefix(&self.root).expect("entries lie under the root").to_owned();
+                self.files.push(File { path, len: about.len() });
             }
             Ok((path, about)) if about.is_symlink() => self.link(directory, path),
             // Pipes, sockets and devices hold no content to read.
@@ -124,11 +95,7 @@ impl Walker<'_> {
 
     fn link(&mut self, directory: &Path, path: PathBuf) {
         match fs::canonicalize(&path) {
-            Ok(target) => self.links.push(Link {
-                path,
-                directory: directory.to_owned(),
-                target,
-            }),
+            Ok(target) => self.links.push(Link { path, directory: directory.to_owned(), target }),
             // A link that leads nowhere, or where we may not look, is passed by like any other.
             Err(error) => {
                 self.dangling += 1;
@@ -145,18 +112,11 @@ impl Walker<'_> {
             self.problems.report(
                 self.bar,
                 &link.path,
-                format_args!(
-                    "symbolic link loop: leads back to {}",
-                    link.target.display()
-                ),
+                format_args!("symbolic link loop: leads back to {}", link.target.display()),
             );
         }
         self.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Tree {
-            root: self.root,
-            files: self.files,
-            links,
-        }
+        Tree { root: self.root, files: self.files, links }
     }
 }
 

@@ -12,11 +12,7 @@ impl Contender for BytesMut {
     type Zeroed<'p> = bytes::BytesMut;
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
-        if plan.pools > 1 {
-            Err(Cannot::NO_POOLS)
-        } else {
-            Ok(Self)
-        }
+        if plan.pools > 1 { Err(Cannot::NO_POOLS) } else { Ok(Self) }
     }
 
     #[inline(always)]

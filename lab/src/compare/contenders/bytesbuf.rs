@@ -33,19 +33,12 @@ impl Contender for BytesBuf {
         if plan.zeroed {
             return Err(Cannot("filled once, never written again"));
         }
-        Ok(Self {
-            pool: GlobalPool::new(),
-            per_thread: plan.threads > 1,
-        })
+        Ok(Self { pool: GlobalPool::new(), per_thread: plan.threads > 1 })
     }
 
     #[inline(always)]
     fn get(&self, size: Size) -> bytesbuf::BytesBuf {
-        if self.per_thread {
-            LOCAL.with(|pool| pool.reserve(size.bytes))
-        } else {
-            self.pool.reserve(size.bytes)
-        }
+        if self.per_thread { LOCAL.with(|pool| pool.reserve(size.bytes)) } else { self.pool.reserve(size.bytes) }
     }
 
     #[inline(always)]

@@ -4,10 +4,7 @@
 //! belongs to no pool, gives nothing back to other threads and never shrinks. What a real pool costs more is the price of
 //! what it promises more.
 
-#![allow(
-    unsafe_code,
-    reason = "a stack of raw pointers is the floor's whole point"
-)]
+#![allow(unsafe_code, reason = "a stack of raw pointers is the floor's whole point")]
 
 use std::alloc::{self, Layout};
 use std::cell::Cell;
@@ -127,8 +124,7 @@ unsafe impl Heap for Floor {
         STACKS.with(|stacks| {
             for (class, stack) in stacks.iter().enumerate() {
                 for item in &stack.items[..stack.len.replace(0)] {
-                    let pointer = NonNull::new(item.get())
-                        .expect("only pointers that are not null are pushed");
+                    let pointer = NonNull::new(item.get()).expect("only pointers that are not null are pushed");
                     // SAFETY: it was pushed on the stack of this class, and the stack is now empty.
                     unsafe { free(pointer, class) }
                 }
@@ -143,16 +139,7 @@ mod tests {
 
     #[test]
     fn classes_are_powers_of_two() {
-        for (bytes, class) in [
-            (0, 0),
-            (1, 0),
-            (256, 0),
-            (257, 1),
-            (512, 1),
-            (4096, 4),
-            (4097, 5),
-            (64 << 20, 18),
-        ] {
+        for (bytes, class) in [(0, 0), (1, 0), (256, 0), (257, 1), (512, 1), (4096, 4), (4097, 5), (64 << 20, 18)] {
             assert_eq!(class_of(bytes), class, "{bytes}");
         }
     }

@@ -24,20 +24,14 @@ impl Contender for Kithara {
     type Zeroed<'p> = ByteBuffer;
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
-        let config = PoolConfig::builder()
-            .max_buffers(SHARDS * plan.idle.max(1))
-            .build();
-        let region = Schema::builder(OverallBudget(64 << 30))
-            .bytes(config)
-            .build();
+        let config = PoolConfig::builder().max_buffers(SHARDS * plan.idle.max(1)).build();
+        let region = Schema::builder(OverallBudget(64 << 30)).bytes(config).build();
         Ok(Self(region.expect("a valid configuration")))
     }
 
     #[inline(always)]
     fn get(&self, size: Size) -> ByteBuffer {
-        self.0
-            .get_with_len::<u8>(size.bytes)
-            .expect("within the budget")
+        self.0.get_with_len::<u8>(size.bytes).expect("within the budget")
     }
 
     #[inline(always)]

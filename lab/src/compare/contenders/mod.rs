@@ -75,10 +75,7 @@ mod tests {
     }
 
     fn written_bytes_stay<C: Contender>() {
-        let plan = Plan {
-            idle: 8,
-            ..Plan::of(&SIZES)
-        };
+        let plan = Plan { idle: 8, ..Plan::of(&SIZES) };
         let pool = C::new(&plan).unwrap_or_else(|cannot| panic!("{}: {}", C::NAME, cannot.0));
         for _ in 0..3 {
             let mut held: Vec<_> = plan.sizes().map(|size| pool.get(size)).collect();
@@ -89,10 +86,7 @@ mod tests {
     }
 
     fn zeroed_is_zero_after_all_was_dirty<C: Contender>() {
-        let plan = Plan {
-            zeroed: true,
-            ..Plan::of(&SIZES)
-        };
+        let plan = Plan { zeroed: true, ..Plan::of(&SIZES) };
         let Ok(pool) = C::new(&plan) else { return };
         for size in plan.sizes().chain(plan.sizes()) {
             let mut buf = pool.zeroed(size);
@@ -105,12 +99,7 @@ mod tests {
     }
 
     fn buffers_go_home_from_other_threads<C: Contender>() {
-        let plan = Plan {
-            handover: true,
-            threads: 2,
-            idle: 4,
-            ..Plan::of(&[4096])
-        };
+        let plan = Plan { handover: true, threads: 2, idle: 4, ..Plan::of(&[4096]) };
         let Ok(pool) = C::new(&plan) else { return };
         thread::scope(|scope| {
             for _ in 0..4 {

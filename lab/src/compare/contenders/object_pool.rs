@@ -20,12 +20,7 @@ impl Contender for ObjectPool {
     fn new(plan: &Plan) -> Result<Self, Cannot> {
         // Beyond what begins in it the pool keeps all that ever comes back, so there is no more to configure.
         let begin = if plan.pools > 1 { 1 } else { KEPT };
-        Ok(Self(
-            plan.sizes
-                .iter()
-                .map(|&bytes| Pool::new(begin, || vec![0; bytes]))
-                .collect(),
-        ))
+        Ok(Self(plan.sizes.iter().map(|&bytes| Pool::new(begin, || vec![0; bytes])).collect()))
     }
 
     #[inline(always)]

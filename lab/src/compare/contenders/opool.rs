@@ -37,15 +37,7 @@ impl Contender for Opool {
     type Zeroed<'p> = RefGuard<'p, Sized, Vec<u8>>;
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
-        let pool = |&bytes: &usize| {
-            Pool::new(
-                plan.idle.max(KEPT),
-                Sized {
-                    bytes,
-                    zeroed: plan.zeroed,
-                },
-            )
-        };
+        let pool = |&bytes: &usize| Pool::new(plan.idle.max(KEPT), Sized { bytes, zeroed: plan.zeroed });
         Ok(Self(plan.sizes.iter().map(pool).collect()))
     }
 

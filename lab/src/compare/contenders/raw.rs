@@ -1,9 +1,6 @@
 //! Contenders that hand out plain pointers: C allocators called directly, and the floor.
 
-#![allow(
-    unsafe_code,
-    reason = "C allocators and the floor give memory by pointer"
-)]
+#![allow(unsafe_code, reason = "C allocators and the floor give memory by pointer")]
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -52,11 +49,7 @@ unsafe impl<H: Heap> Send for Block<H> {}
 impl<H: Heap> Block<H> {
     #[inline(always)]
     fn new(pointer: NonNull<u8>, bytes: usize) -> Self {
-        Self {
-            pointer,
-            bytes,
-            heap: PhantomData,
-        }
+        Self { pointer, bytes, heap: PhantomData }
     }
 }
 

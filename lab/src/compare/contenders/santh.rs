@@ -19,10 +19,7 @@ impl Contender for Santh {
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
         let count = |above: usize, up_to: usize| {
-            let used = plan
-                .sizes
-                .iter()
-                .any(|&bytes| above < bytes && bytes <= up_to);
+            let used = plan.sizes.iter().any(|&bytes| above < bytes && bytes <= up_to);
             if used { plan.idle.max(FEWEST) } else { 0 }
         };
         Ok(Self(BufferPool::new(PoolConfig {
@@ -36,9 +33,7 @@ impl Contender for Santh {
 
     #[inline(always)]
     fn get(&self, size: Size) -> PoolBuffer {
-        self.0
-            .checkout(size.bytes)
-            .expect("sizes are far below isize::MAX")
+        self.0.checkout(size.bytes).expect("sizes are far below isize::MAX")
     }
 
     #[inline(always)]

@@ -12,11 +12,7 @@ impl Contender for SystemVec {
     type Zeroed<'p> = Vec<u8>;
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
-        if plan.pools > 1 {
-            Err(Cannot::NO_POOLS)
-        } else {
-            Ok(Self)
-        }
+        if plan.pools > 1 { Err(Cannot::NO_POOLS) } else { Ok(Self) }
     }
 
     #[inline(always)]

@@ -12,17 +12,9 @@ const BYTES: usize = 64 << 10;
 pub fn rows() -> Vec<Row> {
     [10, 100, 1000]
         .map(|count| {
-            let operation =
-                format!("per buffer: {count} of 64KiB got and touched one by one, then dropped");
-            Row::new(
-                format!("burst/{count}"),
-                operation,
-                Burst {
-                    count,
-                    plan: Plan::of(&[BYTES]),
-                },
-            )
-            .operations(count as u64)
+            let operation = format!("per buffer: {count} of 64KiB got and touched one by one, then dropped");
+            Row::new(format!("burst/{count}"), operation, Burst { count, plan: Plan::of(&[BYTES]) })
+                .operations(count as u64)
         })
         .into()
 }
@@ -35,10 +27,7 @@ pub struct Burst {
 
 impl Pattern for Burst {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            idle: self.count,
-            ..self.plan.clone()
-        };
+        let plan = Plan { idle: self.count, ..self.plan.clone() };
         let (pool, size, count) = (C::new(&plan)?, plan.size(), self.count);
         Ok(Box::new(move |iterations| {
             let size = black_box(size);

@@ -17,14 +17,10 @@ const BYTES: usize = 4 << 10;
 const LEAST: u64 = 1 << 12;
 /// Places in the queue.
 const CAPACITY: usize = 256;
-/// The name of the queue's own line, which is the floor of these rows.
 const QUEUE: &str = "queue alone";
 
 pub fn rows(buffers: Option<u64>) -> Vec<Row> {
-    [1, 4]
-        .into_iter()
-        .flat_map(|pairs| [queue(pairs, buffers), handover(pairs, buffers)])
-        .collect()
+    [1, 4].into_iter().flat_map(|pairs| [queue(pairs, buffers), handover(pairs, buffers)]).collect()
 }
 
 /// The queue as a row of its own.
@@ -40,26 +36,17 @@ fn queue(pairs: usize, buffers: Option<u64>) -> Row {
 }
 
 fn handover(pairs: usize, buffers: Option<u64>) -> Row {
-    let operation =
-        format!("{pairs} threads get and send a 4KiB buffer, {pairs} receive and drop it");
-    let row = Row::new(
-        format!("handover/{pairs}:{pairs}"),
-        operation,
-        Handover { pairs },
-    )
-    .operations(pairs as u64)
-    .crowded(LEAST);
+    let operation = format!("{pairs} threads get and send a 4KiB buffer, {pairs} receive and drop it");
+    let row = Row::new(format!("handover/{pairs}:{pairs}"), operation, Handover { pairs })
+        .operations(pairs as u64)
+        .crowded(LEAST);
     let contenders = row.entries;
     let entries = Box::new(move || {
         let mut entries = vec![queue_alone(pairs)];
         entries.extend(contenders());
         entries
     });
-    Row {
-        iterations: iterations(pairs, buffers),
-        entries,
-        ..row
-    }
+    Row { iterations: iterations(pairs, buffers), entries, ..row }
 }
 
 /// Each of the pairs passes as many as there are iterations.
@@ -76,11 +63,7 @@ fn queue_alone(pairs: usize) -> Entry {
         };
         pass(pairs, iterations, send, receive, || {}, || {})
     };
-    Entry {
-        contender: QUEUE,
-        kind: Kind::Floor,
-        cell: Ok(Box::new(cell)),
-    }
+    Entry { contender: QUEUE, kind: Kind::Queue, cell: Ok(Box::new(cell)) }
 }
 
 struct Handover {
@@ -89,33 +72,44 @@ struct Handover {
 
 impl Pattern for Handover {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            threads: 2 * self.pairs,
-            handover: true,
-            idle: CAPACITY,
-            ..Plan::of(&[BYTES])
-        };
-        Ok(Box::new(Passing {
-            pool: C::new(&plan)?,
-            size: plan.size(),
-            pairs: self.pairs,
-            resident: None,
-            passed: 0,
-        }))
+        let plan = Plan { threads: 2 * self.pairs, handover: true, idle: CAPACITY, ..Plan::of(&[BYTES]) };
+        Ok(Box::new(Passing { pool: C::new(&plan)?, size: plan.size(), pairs: self.pairs, resident: None }))
     }
 }
 
-/// A pool between threads, and the memory of the process before it was first measured and after it last was.
+/// A pool between threads.
 struct Passing<C> {
     pool: C,
     size: Size,
     pairs: usize,
-    resident: Option<(u64, u64)>,
-    passed: u64,
+    /// None until the pool is warm.
+    resident: Option<Resident>,
+}
+
+/// Memory of the process when the pool was warm, and what its own turns have added since: others take their turns between.
+struct Resident {
+    warm: u64,
+    added: i64,
+    buffers: u64,
 }
 
 impl<C: Contender> Cell for Passing<C> {
     fn time(&mut self, iterations: u64) -> Duration {
+        let before = process::resident();
+        let elapsed = self.pass(iterations);
+        self.count(before, iterations * self.pairs as u64);
+        elapsed
+    }
+
+    fn note(&self) -> Option<String> {
+        let Resident { warm, added, buffers } = *self.resident.as_ref()?;
+        let now = Bytes(warm.saturating_add_signed(added));
+        Some(format!("resident {} -> {now} over {buffers} buffers", Bytes(warm)))
+    }
+}
+
+impl<C: Contender> Passing<C> {
+    fn pass(&self, iterations: u64) -> Duration {
         let (pool, size) = (&self.pool, self.size);
         let queue = Queue::new(CAPACITY);
         let send = || {
@@ -128,29 +122,18 @@ impl<C: Contender> Cell for Passing<C> {
             black_box(C::write(&mut buf, 0));
         };
         let warm_up = || drop(black_box(pool.get(size)));
-        let before = process::resident();
-        let elapsed = pass(
-            self.pairs,
-            iterations,
-            send,
-            receive,
-            warm_up,
-            C::leave_thread,
-        );
-        let first = self.resident.map(|(first, _)| first).or(before);
-        self.resident = first.zip(process::resident());
-        self.passed += iterations * self.pairs as u64;
-        elapsed
+        pass(self.pairs, iterations, send, receive, warm_up, C::leave_thread)
     }
 
-    fn note(&self) -> Option<String> {
-        let (first, last) = self.resident?;
-        Some(format!(
-            "resident {} -> {} over {} buffers",
-            Bytes(first),
-            Bytes(last),
-            self.passed
-        ))
+    fn count(&mut self, before: Option<u64>, buffers: u64) {
+        let Some((before, after)) = before.zip(process::resident()) else { return };
+        match &mut self.resident {
+            None => self.resident = Some(Resident { warm: after, added: 0, buffers: 0 }),
+            Some(resident) => {
+                resident.added += after as i64 - before as i64;
+                resident.buffers += buffers;
+            }
+        }
     }
 }
 
@@ -175,10 +158,6 @@ fn pass(
             Side::Receive => (0..iterations).for_each(|_| receive()),
         }
     };
-    let crew = [Side::Send, Side::Receive]
-        .into_iter()
-        .flat_map(|side| vec![side; pairs])
-        .map(work)
-        .collect();
+    let crew = [Side::Send, Side::Receive].into_iter().flat_map(|side| vec![side; pairs]).map(work).collect();
     crew::together(crew, warm_up, leave)
 }

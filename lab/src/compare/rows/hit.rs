@@ -12,24 +12,13 @@ const SIZES: [usize; 6] = [256, 1 << 10, 4 << 10, 64 << 10, 1 << 20, 16 << 20];
 pub fn rows() -> Vec<Row> {
     let hit = |bytes: usize, place: Place| {
         let name = format!("hit/{}/{}", Bytes(bytes as u64), place.name());
-        Row::new(
-            name,
-            format!("get, touch, drop; handle {}", place.words()),
-            Hit { bytes, place },
-        )
+        Row::new(name, format!("get, touch, drop; handle {}", place.words()), Hit { bytes, place })
     };
-    let mut rows: Vec<_> = SIZES
-        .into_iter()
-        .flat_map(|bytes| [Place::Memory, Place::Registers].map(|place| hit(bytes, place)))
-        .collect();
+    let mut rows: Vec<_> =
+        SIZES.into_iter().flat_map(|bytes| [Place::Memory, Place::Registers].map(|place| hit(bytes, place))).collect();
     rows.extend([1 << 10, 64 << 10].map(|bytes| {
         let name = format!("two-live/{}", Bytes(bytes as u64));
-        Row::new(
-            name,
-            "get, touch and drop while one other is out",
-            TwoLive { bytes },
-        )
-        .operations(2)
+        Row::new(name, "get, touch and drop while one other is out", TwoLive { bytes }).operations(2)
     }));
     rows
 }
@@ -105,10 +94,7 @@ struct TwoLive {
 
 impl Pattern for TwoLive {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            idle: 2,
-            ..Plan::of(&[self.bytes])
-        };
+        let plan = Plan { idle: 2, ..Plan::of(&[self.bytes]) };
         let (pool, size) = (C::new(&plan)?, plan.size());
         Ok(Box::new(move |iterations| {
             let size = black_box(size);

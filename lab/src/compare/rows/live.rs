@@ -17,11 +17,7 @@ pub fn rows() -> Vec<Row> {
     [1 << 10, 64 << 10]
         .map(|bytes| {
             let name = format!("live-128/{}", Bytes(bytes as u64));
-            Row::new(
-                name,
-                "one of 128 buffers dropped at random and replaced",
-                Live { bytes },
-            )
+            Row::new(name, "one of 128 buffers dropped at random and replaced", Live { bytes })
         })
         .into()
 }
@@ -35,9 +31,7 @@ impl Pattern for Live {
         let plan = Plan::of(&[self.bytes]);
         let (pool, size) = (C::new(&plan)?, plan.size());
         let mut random = Random::seeded(1);
-        let places: Vec<usize> = (0..DRAWN)
-            .map(|_| random.below(LIVE as u64) as usize)
-            .collect();
+        let places: Vec<usize> = (0..DRAWN).map(|_| random.below(LIVE as u64) as usize).collect();
         Ok(Box::new(move |iterations| {
             let size = black_box(size);
             let fresh = || {
@@ -47,10 +41,7 @@ impl Pattern for Live {
             };
             let mut live: Vec<_> = (0..LIVE).map(|_| Some(fresh())).collect();
             let begin = Instant::now();
-            for at in (0..iterations)
-                .zip(places.iter().cycle())
-                .map(|(_, &at)| at)
-            {
+            for at in (0..iterations).zip(places.iter().cycle()).map(|(_, &at)| at) {
                 live[at] = None;
                 live[at] = Some(fresh());
                 black_box(&mut live[at]);

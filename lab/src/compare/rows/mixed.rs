@@ -9,22 +9,9 @@ use super::{Cell, Pattern, Row};
 use crate::compare::contender::{Cannot, Contender, Plan, Size};
 use crate::random::Random;
 
-const UNIFORM: [(usize, u64); 7] = [
-    (1 << 10, 1),
-    (4 << 10, 1),
-    (16 << 10, 1),
-    (64 << 10, 1),
-    (256 << 10, 1),
-    (1 << 20, 1),
-    (4 << 20, 1),
-];
-const ZIPF: [(usize, u64); 5] = [
-    (1 << 10, 50),
-    (4 << 10, 25),
-    (16 << 10, 15),
-    (64 << 10, 7),
-    (256 << 10, 3),
-];
+const UNIFORM: [(usize, u64); 7] =
+    [(1 << 10, 1), (4 << 10, 1), (16 << 10, 1), (64 << 10, 1), (256 << 10, 1), (1 << 20, 1), (4 << 20, 1)];
+const ZIPF: [(usize, u64); 5] = [(1 << 10, 50), (4 << 10, 25), (16 << 10, 15), (64 << 10, 7), (256 << 10, 3)];
 /// Sizes drawn beforehand; drawing is not what is measured.
 const DRAWN: usize = 4096;
 
@@ -35,11 +22,7 @@ pub fn rows() -> Vec<Row> {
             "get, touch, drop; one of seven sizes from 1KiB to 4MiB",
             Mixed { weights: &UNIFORM },
         ),
-        Row::new(
-            "mixed/zipf",
-            "get, touch, drop; 1KiB to 256KiB, small ones most often",
-            Mixed { weights: &ZIPF },
-        ),
+        Row::new("mixed/zipf", "get, touch, drop; 1KiB to 256KiB, small ones most often", Mixed { weights: &ZIPF }),
     ]
 }
 
@@ -67,14 +50,9 @@ fn draw(weights: &[(usize, u64)]) -> Vec<Size> {
     let mut random = Random::seeded(2);
     let one = |_| {
         let mut left = random.below(total);
-        let index = weights
-            .iter()
-            .position(|&(_, weight)| left.checked_sub(weight).map(|rest| left = rest).is_none());
+        let index = weights.iter().position(|&(_, weight)| left.checked_sub(weight).map(|rest| left = rest).is_none());
         let index = index.expect("less than all weights together");
-        Size {
-            bytes: weights[index].0,
-            index,
-        }
+        Size { bytes: weights[index].0, index }
     };
     (0..DRAWN).map(one).collect()
 }
@@ -87,15 +65,9 @@ mod tests {
     fn sizes_come_as_often_as_they_weigh() {
         let drawn = draw(&ZIPF);
         for (index, &(bytes, weight)) in ZIPF.iter().enumerate() {
-            let share = drawn
-                .iter()
-                .filter(|size| size.index == index && size.bytes == bytes)
-                .count() as f64
-                / DRAWN as f64;
-            assert!(
-                (share - weight as f64 / 100.0).abs() < 0.03,
-                "{bytes}: {share}"
-            );
+            let share =
+                drawn.iter().filter(|size| size.index == index && size.bytes == bytes).count() as f64 / DRAWN as f64;
+            assert!((share - weight as f64 / 100.0).abs() < 0.03, "{bytes}: {share}");
         }
     }
 }

@@ -68,21 +68,11 @@ impl Row {
         pattern: impl Pattern + Send + Sync + 'static,
     ) -> Self {
         let entries = Box::new(move || {
-            let mut all = All {
-                pattern: &pattern,
-                entries: Vec::new(),
-            };
+            let mut all = All { pattern: &pattern, entries: Vec::new() };
             contenders::each(&mut all);
             all.entries
         });
-        Self {
-            name: name.into(),
-            operation: operation.into(),
-            operations: 1,
-            iterations: None,
-            crowded: None,
-            entries,
-        }
+        Self { name: name.into(), operation: operation.into(), operations: 1, iterations: None, crowded: None, entries }
     }
 
     fn operations(self, operations: u64) -> Self {
@@ -90,10 +80,7 @@ impl Row {
     }
 
     fn crowded(self, least: u64) -> Self {
-        Self {
-            crowded: Some(least),
-            ..self
-        }
+        Self { crowded: Some(least), ..self }
     }
 
     /// Sets up all contenders.
@@ -109,11 +96,7 @@ struct All<'a, P> {
 
 impl<P: Pattern> Visit for All<'_, P> {
     fn visit<C: Contender>(&mut self) {
-        self.entries.push(Entry {
-            contender: C::NAME,
-            kind: C::KIND,
-            cell: self.pattern.cell::<C>(),
-        });
+        self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
     }
 }
 

@@ -24,13 +24,8 @@ struct Pools {
 
 impl Pattern for Pools {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            pools: self.count,
-            ..Plan::of(&[BYTES])
-        };
-        let pools = (0..self.count)
-            .map(|_| C::new(&plan))
-            .collect::<Result<Vec<_>, _>>()?;
+        let plan = Plan { pools: self.count, ..Plan::of(&[BYTES]) };
+        let pools = (0..self.count).map(|_| C::new(&plan)).collect::<Result<Vec<_>, _>>()?;
         let size = plan.size();
         Ok(Box::new(move |iterations| {
             let size = black_box(size);

@@ -25,10 +25,7 @@ struct Short {
 impl Pattern for Short {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
         // Two threads at once: the one that lives on, and the one that does not.
-        let plan = Plan {
-            threads: 2,
-            ..Plan::of(&[BYTES])
-        };
+        let plan = Plan { threads: 2, ..Plan::of(&[BYTES]) };
         let (pool, size, gets) = (C::new(&plan)?, plan.size(), self.gets);
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();

@@ -24,20 +24,12 @@ struct Threads {
 
 impl Pattern for Threads {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            threads: self.threads,
-            idle: self.threads,
-            ..Plan::of(&[BYTES])
-        };
+        let plan = Plan { threads: self.threads, idle: self.threads, ..Plan::of(&[BYTES]) };
         let (pool, size, threads) = (C::new(&plan)?, plan.size(), self.threads);
         Ok(Box::new(move |iterations| {
             let pool = &pool;
             let work = move || (0..iterations).for_each(|_| through_memory(pool, size));
-            crew::together(
-                vec![work; threads],
-                || through_memory(pool, size),
-                C::leave_thread,
-            )
+            crew::together(vec![work; threads], || through_memory(pool, size), C::leave_thread)
         }))
     }
 }

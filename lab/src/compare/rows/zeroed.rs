@@ -15,10 +15,7 @@ pub fn rows() -> Vec<Row> {
         let operation = match exposed {
             0 => "zeroed get, read one byte, drop".to_owned(),
             BYTES => "zeroed get, write one byte with all exposed, drop".to_owned(),
-            _ => format!(
-                "zeroed get, write one byte with {} exposed, drop",
-                Bytes(exposed as u64)
-            ),
+            _ => format!("zeroed get, write one byte with {} exposed, drop", Bytes(exposed as u64)),
         };
         Row::new(name, operation, Zeroed { exposed })
     };
@@ -31,10 +28,7 @@ struct Zeroed {
 
 impl Pattern for Zeroed {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            zeroed: true,
-            ..Plan::of(&[BYTES])
-        };
+        let plan = Plan { zeroed: true, ..Plan::of(&[BYTES]) };
         let (pool, size, exposed) = (C::new(&plan)?, plan.size(), self.exposed);
         Ok(Box::new(move |iterations| {
             let size = black_box(size);

@@ -15,102 +15,37 @@ const OS_PAGE: usize = 4 << 10;
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
-        Row::new(
-            "zeropool/ping-pong",
-            "per pair: 1KiB and 1MiB got, then both dropped",
-            PingPong,
-        )
-        .operations(100),
-        Row::new(
-            "zeropool/hot-cold",
-            "three of 64KiB got, looked at 1000 times each, dropped",
-            HotCold,
-        ),
-        Row::new(
-            "zeropool/multi-size",
-            "per buffer: 4KiB, 64KiB and 1MiB in turn",
-            MultiSize,
-        )
-        .operations(300),
+        Row::new("zeropool/ping-pong", "per pair: 1KiB and 1MiB got, then both dropped", PingPong).operations(100),
+        Row::new("zeropool/hot-cold", "three of 64KiB got, looked at 1000 times each, dropped", HotCold),
+        Row::new("zeropool/multi-size", "per buffer: 4KiB, 64KiB and 1MiB in turn", MultiSize).operations(300),
     ];
     rows.extend([2, 4, 8].map(|depth| {
-        let knobs = Knobs {
-            thread_cache: Some(15),
-            smallest: Some(0),
-            ..Knobs::default()
-        };
-        let plan = Plan {
-            zeropool: knobs,
-            ..Plan::of(&[64 * KIB])
-        };
+        let knobs = Knobs { thread_cache: Some(15), smallest: Some(0), ..Knobs::default() };
+        let plan = Plan { zeropool: knobs, ..Plan::of(&[64 * KIB]) };
         let operation = format!("per buffer: {depth} of 64KiB got, then dropped");
-        Row::new(
-            format!("zeropool/cache-depth/{depth}"),
-            operation,
-            Burst { count: depth, plan },
-        )
-        .operations(depth as u64)
+        Row::new(format!("zeropool/cache-depth/{depth}"), operation, Burst { count: depth, plan })
+            .operations(depth as u64)
     }));
-    let knobs = Knobs {
-        thread_cache: Some(8),
-        shards: Some(4),
-        per_shard: Some(100),
-        smallest: Some(4096),
-        prefill: None,
-    };
-    let pressure = Burst {
-        count: 10,
-        plan: Plan {
-            zeropool: knobs,
-            ..Plan::of(&[64 * KIB])
-        },
-    };
-    rows.push(
-        Row::new(
-            "zeropool/eviction",
-            "per buffer: 10 of 64KiB got, then dropped",
-            pressure,
-        )
-        .operations(10),
-    );
+    let knobs =
+        Knobs { thread_cache: Some(8), shards: Some(4), per_shard: Some(100), smallest: Some(4096), prefill: None };
+    let pressure = Burst { count: 10, plan: Plan { zeropool: knobs, ..Plan::of(&[64 * KIB]) } };
+    rows.push(Row::new("zeropool/eviction", "per buffer: 10 of 64KiB got, then dropped", pressure).operations(10));
     rows.extend([1, 4, 8, 16].map(|threads| {
-        let operation = format!(
-            "per get: {threads} new threads do 1000 each with 1KiB, starting them included"
-        );
-        let knobs = Knobs {
-            thread_cache: Some(1),
-            shards: Some(4),
-            smallest: Some(0),
-            ..Knobs::default()
-        };
-        let crew = Crew {
-            threads,
-            gets: 1000,
-            bytes: KIB,
-            pages: false,
-            knobs,
-        };
-        Row::new(format!("zeropool/1000-ops/{threads}"), operation, crew)
-            .operations(1000 * threads as u64)
-            .crowded(1)
+        let operation = format!("per get: {threads} new threads do 1000 each with 1KiB, starting them included");
+        let knobs = Knobs { thread_cache: Some(1), shards: Some(4), smallest: Some(0), ..Knobs::default() };
+        let crew = Crew { threads, gets: 1000, bytes: KIB, pages: false, knobs };
+        Row::new(format!("zeropool/1000-ops/{threads}"), operation, crew).operations(1000 * threads as u64).crowded(1)
     }));
     rows.extend([2, 4, 8, 16].map(|threads| {
-        let operation = format!(
-            "per get: {threads} new threads do 200 each and write to every OS page of 64KiB"
-        );
+        let operation = format!("per get: {threads} new threads do 200 each and write to every OS page of 64KiB");
         let crew = Crew {
             threads,
             gets: 200,
             bytes: 64 * KIB,
             pages: true,
-            knobs: Knobs {
-                smallest: Some(0),
-                ..Knobs::default()
-            },
+            knobs: Knobs { smallest: Some(0), ..Knobs::default() },
         };
-        Row::new(format!("zeropool/page-writes/{threads}"), operation, crew)
-            .operations(200 * threads as u64)
-            .crowded(1)
+        Row::new(format!("zeropool/page-writes/{threads}"), operation, crew).operations(200 * threads as u64).crowded(1)
     }));
     rows
 }
@@ -125,15 +60,8 @@ struct PingPong;
 
 impl Pattern for PingPong {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let knobs = Knobs {
-            thread_cache: Some(10),
-            prefill: Some((20, MIB)),
-            ..Knobs::default()
-        };
-        let plan = Plan {
-            zeropool: knobs,
-            ..Plan::of(&[KIB, MIB])
-        };
+        let knobs = Knobs { thread_cache: Some(10), prefill: Some((20, MIB)), ..Knobs::default() };
+        let plan = Plan { zeropool: knobs, ..Plan::of(&[KIB, MIB]) };
         let pool = C::new(&plan)?;
         let sizes: Vec<_> = plan.sizes().collect();
         Ok(Box::new(move |iterations| {
@@ -155,16 +83,8 @@ struct HotCold;
 
 impl Pattern for HotCold {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let knobs = Knobs {
-            thread_cache: Some(10),
-            prefill: Some((10, 64 * KIB)),
-            ..Knobs::default()
-        };
-        let plan = Plan {
-            zeropool: knobs,
-            idle: 3,
-            ..Plan::of(&[64 * KIB])
-        };
+        let knobs = Knobs { thread_cache: Some(10), prefill: Some((10, 64 * KIB)), ..Knobs::default() };
+        let plan = Plan { zeropool: knobs, idle: 3, ..Plan::of(&[64 * KIB]) };
         let (pool, size) = (C::new(&plan)?, plan.size());
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
@@ -185,22 +105,14 @@ struct MultiSize;
 
 impl Pattern for MultiSize {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let knobs = Knobs {
-            thread_cache: Some(15),
-            ..Knobs::default()
-        };
-        let plan = Plan {
-            zeropool: knobs,
-            ..Plan::of(&[4 * KIB, 64 * KIB, MIB])
-        };
+        let knobs = Knobs { thread_cache: Some(15), ..Knobs::default() };
+        let plan = Plan { zeropool: knobs, ..Plan::of(&[4 * KIB, 64 * KIB, MIB]) };
         let pool = C::new(&plan)?;
         let sizes: Vec<_> = plan.sizes().collect();
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
             for _ in 0..iterations * 100 {
-                black_box(&sizes)
-                    .iter()
-                    .for_each(|&size| untouched(&pool, size));
+                black_box(&sizes).iter().for_each(|&size| untouched(&pool, size));
             }
             begin.elapsed()
         }))
@@ -218,20 +130,13 @@ struct Crew {
 
 impl Pattern for Crew {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan {
-            threads: self.threads,
-            idle: self.threads,
-            zeropool: self.knobs,
-            ..Plan::of(&[self.bytes])
-        };
+        let plan = Plan { threads: self.threads, idle: self.threads, zeropool: self.knobs, ..Plan::of(&[self.bytes]) };
         let (pool, size, gets, pages) = (C::new(&plan)?, plan.size(), self.gets, self.pages);
         let threads = self.threads;
         let get = move |pool: &C| {
             let mut buf = pool.get(size);
             if pages {
-                (0..size.bytes)
-                    .step_by(OS_PAGE)
-                    .for_each(|at| *C::write(&mut buf, at) = 0xab);
+                (0..size.bytes).step_by(OS_PAGE).for_each(|at| *C::write(&mut buf, at) = 0xab);
             }
             black_box(&mut buf);
         };
