@@ -30,7 +30,7 @@ fn run_unprivileged(root: &Path) -> Output {
 fn files_and_folders_without_permission_are_reported_once() {
     let root = tree(&[("good", 5000), ("closed", 10), ("folder/hidden", 10)]);
     for name in ["closed", "folder"] {
-        fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.path().join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let output = run_unprivileged(root.path());
     fs::set_permissions(root.path().join("folder"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Tries before a thread that cannot go on lets another run: there may be fewer processors than threads.
+/// Tries before a thread that cannot go on lets another run: there may be fewer processors than threads. A power of two.
 const SPINS: u32 = 128;
 
 /// A queue of bounded length; both ends may be used by any number of threads.
@@ -80,8 +80,10 @@ impl<T> Queue<T> {
 
     fn pop(&self) -> Option<T> {
         let (place, turn) = self.claim(&self.head.0, 1)?;
-        // SAFETY: as in `push`; the turn says that the place is filled, and passing it on that it is empty.
-        let value = unsafe { (*place.value.get()).assume_init_read() };
+        // SAFETY: as in `push`; and only readers of a filled place come this far.
+        let filled = unsafe { &*place.value.get() };
+        // SAFETY: the value is initialised, and nobody reads it again.
+        let value = unsafe { filled.assume_init_read() };
         // Release: whoever fills the place next does so after the value was moved out.
         place.turn.store(turn + self.places.len(), Ordering::Release);
         Some(value)
@@ -116,7 +118,7 @@ impl<T> Drop for Queue<T> {
 }
 
 fn wait(tries: u32) {
-    if tries % SPINS == 0 { thread::yield_now() } else { hint::spin_loop() }
+    if tries & (SPINS - 1) == 0 { thread::yield_now() } else { hint::spin_loop() }
 }
 
 #[cfg(test)]
@@ -144,7 +146,7 @@ mod tests {
             for part in 0..4 {
                 let (queue, sum) = (&queue, &sum);
                 scope.spawn(move || (part * 1000..(part + 1) * 1000).for_each(|n| queue.send(n)));
-                scope.spawn(move || (0..1000).for_each(|_| drop(sum.fetch_add(queue.receive(), Ordering::Relaxed))));
+                scope.spawn(move || sum.fetch_add((0..1000).map(|_| queue.receive()).sum(), Ordering::Relaxed));
             }
         });
         assert_eq!(sum.into_inner(), (0..4000).sum::<usize>());

@@ -21,7 +21,7 @@ impl Contender for BytesMut {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut bytes::BytesMut, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut bytes::BytesMut, at: usize) -> &mut u8 {
         buf.spare_capacity_mut()[at].write(1)
     }
 
@@ -35,7 +35,7 @@ impl Contender for BytesMut {
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut bytes::BytesMut, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut bytes::BytesMut, len: usize) -> &mut [u8] {
         &mut buf[..len]
     }
 }

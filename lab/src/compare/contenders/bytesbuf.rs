@@ -42,7 +42,7 @@ impl Contender for BytesBuf {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut bytesbuf::BytesBuf, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut bytesbuf::BytesBuf, at: usize) -> &mut u8 {
         buf.first_unfilled_slice()[at].write(1)
     }
 
@@ -54,7 +54,7 @@ impl Contender for BytesBuf {
         match *buf {}
     }
 
-    fn expose<'b>(buf: &'b mut Infallible, _: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut Infallible, _: usize) -> &mut [u8] {
         match *buf {}
     }
 }

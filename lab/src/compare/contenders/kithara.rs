@@ -35,7 +35,7 @@ impl Contender for Kithara {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut ByteBuffer, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut ByteBuffer, at: usize) -> &mut u8 {
         let byte = &mut buf[at];
         *byte = 1;
         byte
@@ -51,7 +51,7 @@ impl Contender for Kithara {
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut ByteBuffer, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut ByteBuffer, len: usize) -> &mut [u8] {
         &mut buf[..len]
     }
 }

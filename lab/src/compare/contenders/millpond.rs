@@ -23,7 +23,7 @@ impl Contender for Millpond {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut PooledBuf, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut PooledBuf, at: usize) -> &mut u8 {
         let byte = &mut buf[at];
         *byte = 1;
         byte
@@ -40,7 +40,7 @@ impl Contender for Millpond {
 
     /// The length is what is exposed: beyond it nothing can be written, and nothing need be wiped.
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut PooledBuf, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut PooledBuf, len: usize) -> &mut [u8] {
         buf.truncate(len);
         buf
     }

@@ -81,7 +81,7 @@ impl<H: Heap> Contender for Raw<H> {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut Block<H>, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut Block<H>, at: usize) -> &mut u8 {
         assert!(at < buf.bytes);
         // SAFETY: the pointer is valid for `bytes` bytes and `at` is less.
         let byte = unsafe { buf.pointer.add(at) };
@@ -96,13 +96,13 @@ impl<H: Heap> Contender for Raw<H> {
         Block::new(H::allocate_zeroed(size.bytes), size.bytes)
     }
 
-    fn bytes<'b>(buf: &'b Block<H>) -> &'b [u8] {
+    fn bytes(buf: &Block<H>) -> &[u8] {
         // SAFETY: a zeroed block's bytes are all initialised, and borrowed for as long as the block is.
         unsafe { slice::from_raw_parts(buf.pointer.as_ptr(), buf.bytes) }
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut Block<H>, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut Block<H>, len: usize) -> &mut [u8] {
         assert!(len <= buf.bytes);
         // SAFETY: as in `bytes`; `len` is not more, and the borrow is exclusive.
         unsafe { slice::from_raw_parts_mut(buf.pointer.as_ptr(), len) }

@@ -37,7 +37,7 @@ impl Contender for Santh {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut PoolBuffer, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut PoolBuffer, at: usize) -> &mut u8 {
         let byte = &mut buf[at];
         *byte = 1;
         byte
@@ -53,7 +53,7 @@ impl Contender for Santh {
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut PoolBuffer, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut PoolBuffer, len: usize) -> &mut [u8] {
         &mut buf[..len]
     }
 }

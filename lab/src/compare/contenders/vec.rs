@@ -21,7 +21,7 @@ impl Contender for SystemVec {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut Vec<u8>, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut Vec<u8>, at: usize) -> &mut u8 {
         buf.spare_capacity_mut()[at].write(1)
     }
 
@@ -35,7 +35,7 @@ impl Contender for SystemVec {
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut Vec<u8>, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut Vec<u8>, len: usize) -> &mut [u8] {
         &mut buf[..len]
     }
 }

@@ -40,7 +40,7 @@ impl Contender for ZeroPool03 {
     }
 
     #[inline(always)]
-    fn write<'b>(buf: &'b mut PooledBuffer, at: usize) -> &'b mut u8 {
+    fn write(buf: &mut PooledBuffer, at: usize) -> &mut u8 {
         let byte = &mut buf[at];
         *byte = 1;
         byte
@@ -58,7 +58,7 @@ impl Contender for ZeroPool03 {
     }
 
     #[inline(always)]
-    fn expose<'b>(buf: &'b mut PooledBuffer, len: usize) -> &'b mut [u8] {
+    fn expose(buf: &mut PooledBuffer, len: usize) -> &mut [u8] {
         &mut buf[..len]
     }
 }
