@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM as a request to end: work looks at the request between two chunks, unwinds as it would on an error,
-//! and so removes what it made.
+//! Ctrl-C and SIGTERM as a request to end: work looks at the request between two chunks, unwinds as it would on an
+//! error, and so removes what it made.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

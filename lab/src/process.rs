@@ -47,6 +47,27 @@ fn os_page() -> Option<u64> {
     None
 }
 
+/// Keeps this thread on the `nth` of the processors that it may use, counted in a circle; where the system refuses,
+/// it runs where it ran.
+#[cfg(target_os = "linux")]
+pub fn stay_on(nth: usize) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+    let this = Pid::from_raw(0);
+    let stay = || {
+        let allowed = sched_getaffinity(this)?;
+        let processors: Vec<_> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).collect();
+        let mut one = CpuSet::new();
+        one.set(processors[nth % processors.len()])?;
+        sched_setaffinity(this, &one)
+    };
+    // Refused in some sandboxes: then the figures are those of threads that the scheduler moves.
+    let _ = stay();
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn stay_on(_: usize) {}
+
 /// The machine a figure was measured on.
 #[derive(serde::Serialize)]
 pub struct Machine {

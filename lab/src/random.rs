@@ -1,5 +1,5 @@
-//! SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): the same numbers
-//! from the same seed on every machine, so that samples and patterns can be made again.
+//! SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): the same
+//! numbers from the same seed on every machine, so that samples and patterns can be made again.
 
 /// A stream of numbers.
 pub struct Random(u64);

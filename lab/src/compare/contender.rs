@@ -1,7 +1,7 @@
 //! What a row asks of everything it compares.
 //!
-//! Rows are generic over [`Contender`], so every measured loop is compiled for one contender: no call through a pointer, and
-//! as much inlined as the contender's crate allows.
+//! Rows are generic over [`Contender`], so every measured loop is compiled for one contender: no call through a
+//! pointer, and as much inlined as the contender's crate allows.
 
 #![cfg_attr(not(feature = "rivals"), allow(dead_code, reason = "much of a plan matters to rivals only"))]
 
@@ -20,8 +20,8 @@ pub enum Kind {
     Queue,
 }
 
-/// One of the sizes of a row. Pools of one kind of thing keep a pool for each and choose by `index`, as a program that knows
-/// its sizes would; the others look at `bytes`.
+/// One of the sizes of a row. Pools of one kind of thing keep a pool for each and choose by `index`, as a program
+/// that knows its sizes would; the others look at `bytes`.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub bytes: usize,
@@ -95,12 +95,14 @@ impl Cannot {
     pub const NO_POOLS: Self = Self("has no pools");
 }
 
-/// A way to have buffers, used as its documentation recommends, by the cheapest documented path that gives the same thing.
+/// A way to have buffers, used as its documentation recommends, by the cheapest documented path that gives the same
+/// thing.
 pub trait Contender: Sized + Sync + 'static {
     const NAME: &'static str;
     const KIND: Kind;
 
-    /// Room for the bytes asked for, content unspecified; dropping it gives it back. May be dropped by another thread.
+    /// Room for the bytes asked for, content unspecified; dropping it gives it back. May be dropped by another
+    /// thread.
     type Buf<'p>: Send
     where
         Self: 'p;

@@ -76,22 +76,11 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    // Before minutes are spent on figures that could not be written.
-    let json =
-        options.json.as_ref().map(|path| File::create(path).map_err(|error| Failure::path(path, error))).transpose()?;
+    // Made before minutes are spent on figures that could not be written.
+    let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
+    let json = options.json.as_ref().map(create).transpose()?;
     let effort = options.effort();
-    let machine = Machine::this();
-    writeln!(out, "{}, {} cores, {}; {} rounds\n", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
-    let bar = bar(rows.len());
-    let mut outcomes = Vec::new();
-    for row in &rows {
-        bar.set_message(row.name.clone());
-        let outcome = Outcome::new(row, timing::measure(row, effort));
-        bar.suspend(|| writeln!(out, "{}", outcome.table()))?;
-        outcomes.push(outcome);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let outcomes = measure(&rows, effort, &mut out)?;
     write!(out, "{}", report::summary(&outcomes))?;
     if let Some(file) = json {
         let mut file = BufWriter::new(file);
@@ -99,6 +88,23 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
         file.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the table of each row as soon as it is there.
+fn measure(rows: &[Row], effort: Effort, out: &mut impl Write) -> io::Result<Vec<Outcome>> {
+    let machine = Machine::this();
+    writeln!(out, "{}, {} cores, {}; {} rounds\n", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
+    let bar = bar(rows.len());
+    let mut outcomes = Vec::new();
+    for row in rows {
+        bar.set_message(row.name.clone());
+        let outcome = Outcome::new(row, timing::measure(row, effort));
+        bar.suspend(|| writeln!(out, "{}", outcome.table()))?;
+        outcomes.push(outcome);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(outcomes)
 }
 
 /// Drawn on a terminal only: indicatif keeps silent when stderr is none.

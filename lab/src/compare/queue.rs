@@ -1,9 +1,10 @@
-//! Dmitry Vyukov's bounded MPMC queue (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>),
-//! used by spinning, for the rows in which buffers change threads.
+//! Dmitry Vyukov's bounded MPMC queue
+//! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>), used by spinning, for the rows
+//! in which buffers change threads.
 //!
-//! Every place has a turn, written `{ lap, index }` here and `lap * capacity + index` in memory. A place whose turn is that
-//! of the tail is free to be filled; filling it makes it one more, which is the turn the head waits for; emptying it makes
-//! it the tail's turn of the next lap.
+//! Every place has a turn, written `{ lap, index }` here and `lap * capacity + index` in memory. A place whose turn
+//! is that of the tail is free to be filled; filling it makes it one more, which is the turn the head waits for;
+//! emptying it makes it the tail's turn of the next lap.
 
 #![allow(unsafe_code, reason = "places are filled by one thread and emptied by another")]
 
@@ -13,7 +14,8 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Tries before a thread that cannot go on lets another run: there may be fewer processors than threads. A power of two.
+/// Tries before a thread that cannot go on lets another run: there may be fewer processors than threads. A power of
+/// two.
 const SPINS: u32 = 128;
 
 /// A queue of bounded length; both ends may be used by any number of threads.
@@ -32,8 +34,8 @@ struct Place<T> {
 #[repr(align(128))]
 struct Line(AtomicUsize);
 
-// SAFETY: a place's value is touched only by the thread that won the place's turn, and turns hand it from one thread to the
-// next with release and acquire; so values move between threads, and nothing else does.
+// SAFETY: a place's value is touched only by the thread that won the place's turn, and turns hand it from one thread
+// to the next with release and acquire; so values move between threads, and nothing else does.
 unsafe impl<T: Send> Sync for Queue<T> {}
 
 impl<T> Queue<T> {
@@ -89,7 +91,8 @@ impl<T> Queue<T> {
         Some(value)
     }
 
-    /// Claims the place at `end` if its turn has come, which is `ahead` of the end's; gives the place and the end's turn.
+    /// Claims the place at `end` if its turn has come, which is `ahead` of the end's; gives the place and the end's
+    /// turn.
     fn claim(&self, end: &AtomicUsize, ahead: usize) -> Option<(&Place<T>, usize)> {
         let mut at = end.load(Ordering::Relaxed);
         loop {

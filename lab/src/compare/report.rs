@@ -65,8 +65,8 @@ fn rank(measured: &Measured) -> f64 {
     measured.figures.map_or(f64::INFINITY, |figures| figures.min)
 }
 
-/// All rows: millpond beside the floor, the fastest other pool and the fastest allocator. A ratio above one says how many
-/// times as long the other takes; where buffers pass through a queue, beyond what the queue takes.
+/// All rows: millpond beside the floor, the fastest other pool and the fastest allocator. A ratio above one says how
+/// many times as long the other takes; where buffers pass through a queue, beyond what the queue takes.
 pub fn summary(outcomes: &[Outcome]) -> String {
     let mut table =
         table::with_heads(&["row", "millpond ns", "x floor", "fastest pool", "x", "fastest allocator", "x"]);

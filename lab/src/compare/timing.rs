@@ -1,5 +1,5 @@
-//! Interleaved rounds: every contender of a row has its turn in every round, so that what the machine does meanwhile hits
-//! all of them. The minimum is what the code costs, the median what it cost that day.
+//! Interleaved rounds: every contender of a row has its turn in every round, so that what the machine does meanwhile
+//! hits all of them. The minimum is what the code costs, the median what it cost that day.
 
 use std::thread;
 use std::time::Duration;
@@ -89,8 +89,8 @@ impl Turn {
     }
 }
 
-/// How many iterations take `target`, but not fewer than `least`: twice as many each time until a quarter of it is reached,
-/// which also warms up.
+/// How many iterations take `target`, but not fewer than `least`: twice as many each time until a quarter of it is
+/// reached, which also warms up.
 fn calibrate(cell: &mut dyn Cell, target: Duration, least: u64) -> u64 {
     let mut iterations = least;
     loop {

@@ -1,8 +1,8 @@
 //! One digest for a whole tree, whatever the order in which its files were hashed.
 //!
-//! The digest is BLAKE3 over one record per file that was read to its end, in the order of the paths' bytes: the length of
-//! the path as eight little-endian bytes, the path relative to the root with `/` between its parts, and the BLAKE3 digest
-//! of the file's content. A single file as root has its name as path.
+//! The digest is BLAKE3 over one record per file that was read to its end, in the order of the paths' bytes: the
+//! length of the path as eight little-endian bytes, the path relative to the root with `/` between its parts, and the
+//! BLAKE3 digest of the file's content. A single file as root has its name as path.
 
 use std::path::{Component, Path};
 

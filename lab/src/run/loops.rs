@@ -1,9 +1,10 @@
 //! Symbolic links that could be followed for ever.
 //!
-//! From a link's target one can go down to any directory below it and follow a link found there. So link `a` leads to link
-//! `b` when `b` lies at or below the target of `a`, and a link is endless when it lies on a cycle of that relation. As in
-//! Kahn's topological sort ("Topological sorting of large networks", CACM 1962), links with no way on, and links that no
-//! other leads to, are struck out until none is left to strike; what remains lies on cycles, or between two of them.
+//! From a link's target one can go down to any directory below it and follow a link found there. So link `a` leads to
+//! link `b` when `b` lies at or below the target of `a`, and a link is endless when it lies on a cycle of that
+//! relation. As in Kahn's topological sort ("Topological sorting of large networks", CACM 1962), links with no way
+//! on, and links that no other leads to, are struck out until none is left to strike; what remains lies on cycles, or
+//! between two of them.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,8 @@ fn sorted(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether one of the sorted `paths` is `top` or lies below it: paths compare part by part, so those follow `top` at once.
+/// Whether one of the sorted `paths` is `top` or lies below it: paths compare part by part, so those follow `top` at
+/// once.
 fn any_below(paths: &[PathBuf], top: &Path) -> bool {
     let first = paths.partition_point(|path| path.as_path() < top);
     paths.get(first).is_some_and(|path| path.starts_with(top))

@@ -4,8 +4,8 @@
 //! walk -> readers --(bounded channel per hashing thread)--> hashers -> one digest
 //! ```
 //!
-//! Every chunk is one buffer that one thread fills and another drops. The same tree is read with a millpond pool and with
-//! the global allocator in alternating rounds; both must give the same digest.
+//! Every chunk is one buffer that one thread fills and another drops. The same tree is read with a millpond pool and
+//! with the global allocator in alternating rounds; both must give the same digest.
 
 mod digest;
 mod hasher;
@@ -85,8 +85,8 @@ fn on_sample(options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usi
     Ok(all)
 }
 
-/// Walks the tree once, then reads it in alternating rounds; every other time the sources swap places, so that neither
-/// always goes first.
+/// Walks the tree once, then reads it in alternating rounds; every other time the sources swap places, so that
+/// neither always goes first.
 fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
     let spinner = ProgressBar::new_spinner();
     let tree = Tree::walk(path, problems, &spinner).map_err(|error| Failure::path(path, error))?;

@@ -56,8 +56,8 @@ impl<S: Source> Reader<'_, S> {
         hasher.send(last).map_err(|_| Over)
     }
 
-    /// `left` is how much the file is believed to hold. One byte more is asked for, so that the read which takes the last
-    /// byte also meets the end; a file that has grown is read on in whole chunks.
+    /// `left` is how much the file is believed to hold. One byte more is asked for, so that the read which takes the
+    /// last byte also meets the end; a file that has grown is read on in whole chunks.
     fn chunks(
         &self,
         file: usize,

@@ -1,5 +1,5 @@
-//! A tree to read when the user names none: the same files every time, in the system's temporary folder, removed at the
-//! end.
+//! A tree to read when the user names none: the same files every time, in the system's temporary folder, removed at
+//! the end.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -49,8 +49,8 @@ impl Sample {
     }
 }
 
-/// Sizes that add up to `bytes`: the extremes once each where there is room, then each size the more often the smaller it
-/// is, so that half of the files are below 4 KiB and half of the bytes lie in a few large ones.
+/// Sizes that add up to `bytes`: the extremes once each where there is room, then each size the more often the
+/// smaller it is, so that half of the files are below 4 KiB and half of the bytes lie in a few large ones.
 fn sizes(bytes: u64, random: &mut Random) -> Vec<u64> {
     let mut left = bytes;
     let mut sizes = Vec::new();
@@ -68,8 +68,8 @@ fn sizes(bytes: u64, random: &mut Random) -> Vec<u64> {
     sizes
 }
 
-/// A size at least [`SMALLEST`] and below [`LARGEST`]: from each doubling on to the next with probability 1/sqrt(2), then
-/// any size in it.
+/// A size at least [`SMALLEST`] and below [`LARGEST`]: from each doubling on to the next with probability 1/sqrt(2),
+/// then any size in it.
 fn draw(random: &mut Random) -> u64 {
     const DOUBLINGS: u64 = (LARGEST / SMALLEST).ilog2() as u64;
     let mut low = SMALLEST;

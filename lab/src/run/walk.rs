@@ -1,8 +1,8 @@
 //! Which files there are: every regular file under the root, each once, under its own name.
 //!
-//! Symbolic links below the root are not followed, so that no file is read twice and nothing outside the tree is read at
-//! all. A link is a problem only if following it could go on for ever; [`loops`] finds those. The root itself may be a
-//! link, and may be a single file.
+//! Symbolic links below the root are not followed, so that no file is read twice and nothing outside the tree is read
+//! at all. A link is a problem only if following it could go on for ever; [`loops`] finds those. The root itself may
+//! be a link, and may be a single file.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};

@@ -1,5 +1,5 @@
-//! bytesbuf 0.12: `GlobalPool`. Its documentation asks for one pool per thread where no thread-aware runtime moves it, so
-//! rows with several threads keep it in a thread-local.
+//! bytesbuf 0.12: `GlobalPool`. Its documentation asks for one pool per thread where no thread-aware runtime moves
+//! it, so rows with several threads keep it in a thread-local.
 
 use std::convert::Infallible;
 

@@ -1,8 +1,8 @@
 //! The floor: what a get and a drop cost when nothing is asked but speed.
 //!
-//! A stack of pointers per class in a thread-local that needs neither initialisation nor destructor. It counts nothing,
-//! belongs to no pool, gives nothing back to other threads and never shrinks. What a real pool costs more is the price of
-//! what it promises more.
+//! A stack of pointers per class in a thread-local that needs neither initialisation nor destructor. It counts
+//! nothing, belongs to no pool, gives nothing back to other threads and never shrinks. What a real pool costs more is
+//! the price of what it promises more.
 
 #![allow(unsafe_code, reason = "a stack of raw pointers is the floor's whole point")]
 
@@ -61,8 +61,8 @@ unsafe fn free(pointer: NonNull<u8>, class: usize) {
     unsafe { alloc::dealloc(pointer.as_ptr(), layout(class)) }
 }
 
-// SAFETY: a pointer is handed out once, by `fresh` for its class's size, until `release` takes it back; the zeroed bytes
-// are written.
+// SAFETY: a pointer is handed out once, by `fresh` for its class's size, until `release` takes it back; the zeroed
+// bytes are written.
 unsafe impl Heap for Floor {
     const NAME: &'static str = "floor";
     const KIND: Kind = Kind::Floor;

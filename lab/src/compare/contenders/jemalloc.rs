@@ -36,7 +36,8 @@ unsafe impl Heap for Jemalloc {
 
     #[inline(always)]
     unsafe fn release(pointer: NonNull<u8>, bytes: usize) {
-        // SAFETY: from `malloc` or `calloc` for this size, not released before, by the caller's promise; no flags were used.
+        // SAFETY: from `malloc` or `calloc` for this size, not released before, by the caller's promise; no flags
+        // were used.
         unsafe { ffi::sdallocx(pointer.as_ptr().cast(), bytes, 0) }
     }
 }

@@ -1,5 +1,5 @@
-//! kithara-bufpool 0.0.1-alpha5: one region with a pool of bytes. Its only way to a number of bytes is `get_with_len`,
-//! which zeroes them.
+//! kithara-bufpool 0.0.1-alpha5: one region with a pool of bytes. Its only way to a number of bytes is
+//! `get_with_len`, which zeroes them.
 
 use kithara_bufpool::{ByteBuffer, OverallBudget, PoolConfig, PoolRegion, pool_schema};
 

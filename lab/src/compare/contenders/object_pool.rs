@@ -1,5 +1,5 @@
-//! object-pool 0.6: one pool per size; "objects in the pool are not automatically reset", so zeroes are written by the
-//! caller.
+//! object-pool 0.6: one pool per size; "objects in the pool are not automatically reset", so zeroes are written by
+//! the caller.
 
 use object_pool::{Pool, Reusable};
 

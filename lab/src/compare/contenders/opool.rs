@@ -1,5 +1,5 @@
-//! opool 0.2: one pool per size, `Pool` and not `LocalPool`, whose buffers could not leave their thread. `reset` is where
-//! its documentation has objects zeroed.
+//! opool 0.2: one pool per size, `Pool` and not `LocalPool`, whose buffers could not leave their thread. `reset` is
+//! where its documentation has objects zeroed.
 
 use opool::{Pool, PoolAllocator, RefGuard};
 

@@ -12,8 +12,8 @@ use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 ///
 /// # Safety
 ///
-/// `allocate` and `allocate_zeroed` return a pointer that is valid for reading and writing `bytes` bytes, by any thread
-/// and by nobody else, until it is passed to `release`; the bytes of the latter are zero.
+/// `allocate` and `allocate_zeroed` return a pointer that is valid for reading and writing `bytes` bytes, by any
+/// thread and by nobody else, until it is passed to `release`; the bytes of the latter are zero.
 pub unsafe trait Heap: Sync + 'static {
     const NAME: &'static str;
     const KIND: Kind;

@@ -1,5 +1,5 @@
-//! santh-bufpool 0.1.0. Every buffer is wiped on its way back, so `checkout` gives zeroes; each class is told how many
-//! buffers to keep.
+//! santh-bufpool 0.1.0. Every buffer is wiped on its way back, so `checkout` gives zeroes; each class is told how
+//! many buffers to keep.
 
 use santh_bufpool::{BufferPool, PoolBuffer, PoolConfig};
 

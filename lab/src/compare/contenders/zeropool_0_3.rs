@@ -1,5 +1,5 @@
-//! zeropool 0.3.1. Its documentation: `get` does not zero, "zero manually if needed"; `min_buffer_size` is the smallest
-//! buffer worth keeping (1 MiB unless told), so it is set to the row's smallest size.
+//! zeropool 0.3.1. Its documentation: `get` does not zero, "zero manually if needed"; `min_buffer_size` is the
+//! smallest buffer worth keeping (1 MiB unless told), so it is set to the row's smallest size.
 
 use zeropool_0_3::{BufferPool, PooledBuffer};
 

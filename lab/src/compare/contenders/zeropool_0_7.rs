@@ -1,5 +1,5 @@
-//! zeropool 0.7.0. Its documentation: `alloc_uninit` where every byte is written before it is read, `alloc` where zeroes are
-//! wanted; `min_buffer_size(0)` in its own comparisons.
+//! zeropool 0.7.0. Its documentation: `alloc_uninit` where every byte is written before it is read, `alloc` where
+//! zeroes are wanted; `min_buffer_size(0)` in its own comparisons.
 
 use zeropool_0_7::{Buf, BufUninit, ZeroPool};
 

@@ -1,11 +1,12 @@
-//! Producer and consumer: some threads get buffers, write to them and send them through a spinning bounded queue, others
-//! receive and drop them. The queue alone, passing numbers, is measured in every such row, so that a contender's cost is
-//! what comes on top. Resident memory before and after says whether buffers find their way back.
+//! Producer and consumer: some threads get buffers, write to them and send them through a spinning bounded queue,
+//! others on other processors receive and drop them. The queue alone, passing numbers, is measured in every such row,
+//! so that a contender's cost is what comes on top. Resident memory before and after says whether buffers find their
+//! way back.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use super::{Cell, Entry, Pattern, Row};
+use super::{Cell, Entry, Pattern, Row, in_words};
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 use crate::compare::crew;
 use crate::compare::queue::Queue;
@@ -27,7 +28,7 @@ pub fn rows(buffers: Option<u64>) -> Vec<Row> {
 fn queue(pairs: usize, buffers: Option<u64>) -> Row {
     Row {
         name: format!("queue/{pairs}:{pairs}"),
-        operation: format!("{pairs} threads send a number, {pairs} receive it"),
+        operation: format!("a number sent and received, {} on each side", in_words(pairs)),
         operations: pairs as u64,
         iterations: iterations(pairs, buffers),
         crowded: Some(LEAST),
@@ -36,7 +37,7 @@ fn queue(pairs: usize, buffers: Option<u64>) -> Row {
 }
 
 fn handover(pairs: usize, buffers: Option<u64>) -> Row {
-    let operation = format!("{pairs} threads get and send a 4KiB buffer, {pairs} receive and drop it");
+    let operation = format!("4KiB got and sent, received and dropped, {} on each side", in_words(pairs));
     let row = Row::new(format!("handover/{pairs}:{pairs}"), operation, Handover { pairs })
         .operations(pairs as u64)
         .crowded(LEAST);
@@ -86,7 +87,8 @@ struct Passing<C> {
     resident: Option<Resident>,
 }
 
-/// Memory of the process when the pool was warm, and what its own turns have added since: others take their turns between.
+/// Memory of the process when the pool was warm, and what its own turns have added since: others take their turns
+/// between.
 struct Resident {
     warm: u64,
     added: i64,
@@ -137,7 +139,9 @@ impl<C: Contender> Passing<C> {
     }
 }
 
-/// `pairs` senders and as many receivers, each `iterations` times.
+/// `pairs` senders and as many receivers, each `iterations` times. Senders and receivers stay on different
+/// processors: left to the scheduler a sender and its receiver may share one, and then nothing is passed between
+/// caches.
 fn pass(
     pairs: usize,
     iterations: u64,
@@ -159,5 +163,9 @@ fn pass(
         }
     };
     let crew = [Side::Send, Side::Receive].into_iter().flat_map(|side| vec![side; pairs]).map(work).collect();
-    crew::together(crew, warm_up, leave)
+    let settle = |member| {
+        process::stay_on(2 * (member % pairs) + member / pairs);
+        warm_up();
+    };
+    crew::together(crew, settle, leave)
 }

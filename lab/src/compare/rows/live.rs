@@ -1,5 +1,5 @@
-//! Netty's allocator benchmark: many buffers out, one after another replaced at random, so that what comes back is not
-//! what was last given.
+//! Netty's allocator benchmark: many buffers out, one after another replaced at random, so that what comes back is
+//! not what was last given.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! One buffer at a time, of sizes that come at random: every size as often as any other, and the small ones most often.
-//! Sizes and weights are those of zeropool's benchmarks.
+//! One buffer at a time, of sizes that come at random: every size as often as any other, and the small ones most
+//! often. Sizes and weights are those of zeropool's benchmarks.
 
 use std::hint::black_box;
 use std::time::Instant;

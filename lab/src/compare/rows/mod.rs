@@ -54,8 +54,8 @@ pub struct Row {
     pub operations: u64,
     /// Iterations in a turn, where the user has chosen; else as many as the turn's time takes.
     pub iterations: Option<u64>,
-    /// Where threads may share processors a contender's turn must be long beside the scheduler's. Such rows have the number
-    /// of iterations below which a turn could be over before all threads run.
+    /// Where threads may share processors a contender's turn must be long beside the scheduler's. Such rows have the
+    /// number of iterations below which a turn could be over before all threads run.
     pub crowded: Option<u64>,
     entries: Box<dyn Fn() -> Vec<Entry> + Send + Sync>,
 }
@@ -98,6 +98,11 @@ impl<P: Pattern> Visit for All<'_, P> {
     fn visit<C: Contender>(&mut self) {
         self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
     }
+}
+
+/// So many threads, in words.
+fn in_words(count: usize) -> String {
+    if count == 1 { "1 thread".to_owned() } else { format!("{count} threads") }
 }
 
 /// All rows, in the order of the report. `buffers` is how many the handover rows pass in a round.

@@ -1,7 +1,7 @@
 //! The pair on many threads at once, each with its own buffer: the time that all together take, divided by all pairs.
 
 use super::hit::through_memory;
-use super::{Cell, Pattern, Row};
+use super::{Cell, Pattern, Row, in_words};
 use crate::compare::contender::{Cannot, Contender, Plan};
 use crate::compare::crew;
 
@@ -10,7 +10,7 @@ const BYTES: usize = 4 << 10;
 pub fn rows() -> Vec<Row> {
     [1, 2, 4, 8, 16, 32, 64]
         .map(|threads| {
-            let operation = format!("get, touch, drop of 4KiB on {threads} threads at once");
+            let operation = format!("get, touch, drop of 4KiB on {} at once", in_words(threads));
             Row::new(format!("threads/{threads}"), operation, Threads { threads })
                 .operations(threads as u64)
                 .crowded(1 << 12)
@@ -29,7 +29,7 @@ impl Pattern for Threads {
         Ok(Box::new(move |iterations| {
             let pool = &pool;
             let work = move || (0..iterations).for_each(|_| through_memory(pool, size));
-            crew::together(vec![work; threads], || through_memory(pool, size), C::leave_thread)
+            crew::together(vec![work; threads], |_| through_memory(pool, size), C::leave_thread)
         }))
     }
 }

@@ -1,12 +1,12 @@
-//! The rows that zeropool publishes for itself, in the shape of its `benches/`: 0.3.1 for all but the page writes, which
-//! are 0.7.0's headline. Its pools are set up as those benchmarks do, ours and the others as always.
+//! The rows that zeropool publishes for itself, in the shape of its `benches/`: 0.3.1 for all but the page writes,
+//! which are 0.7.0's headline. Its pools are set up as those benchmarks do, ours and the others as always.
 
 use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
 use super::burst::Burst;
-use super::{Cell, Pattern, Row};
+use super::{Cell, Pattern, Row, in_words};
 use crate::compare::contender::{Cannot, Contender, Knobs, Plan, Size};
 
 const KIB: usize = 1 << 10;
@@ -31,13 +31,14 @@ pub fn rows() -> Vec<Row> {
     let pressure = Burst { count: 10, plan: Plan { zeropool: knobs, ..Plan::of(&[64 * KIB]) } };
     rows.push(Row::new("zeropool/eviction", "per buffer: 10 of 64KiB got, then dropped", pressure).operations(10));
     rows.extend([1, 4, 8, 16].map(|threads| {
-        let operation = format!("per get: {threads} new threads do 1000 each with 1KiB, starting them included");
+        let operation = format!("per get: 1000 of 1KiB on {}, starting included", in_words(threads));
         let knobs = Knobs { thread_cache: Some(1), shards: Some(4), smallest: Some(0), ..Knobs::default() };
         let crew = Crew { threads, gets: 1000, bytes: KIB, pages: false, knobs };
         Row::new(format!("zeropool/1000-ops/{threads}"), operation, crew).operations(1000 * threads as u64).crowded(1)
     }));
     rows.extend([2, 4, 8, 16].map(|threads| {
-        let operation = format!("per get: {threads} new threads do 200 each and write to every OS page of 64KiB");
+        let operation =
+            format!("per get: 200 of 64KiB on {}, starting and a write to every OS page included", in_words(threads));
         let crew = Crew {
             threads,
             gets: 200,
