@@ -22,7 +22,8 @@ fn touch_all(pools: &[BufferPool]) {
 #[test]
 fn a_thousand_pools_in_turn_all_hit() {
     let engine_before = counting::live_engine();
-    let pools: Vec<_> = (0..POOLS).map(|_| BufferPool::builder().alignment(counting::BLOCK_ALIGN).build().unwrap()).collect();
+    let pools: Vec<_> =
+        (0..POOLS).map(|_| BufferPool::builder().alignment(counting::BLOCK_ALIGN).build().unwrap()).collect();
     touch_all(&pools);
     let calls = counting::calls();
     for _ in 1..ROUNDS {

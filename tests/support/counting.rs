@@ -3,6 +3,8 @@
 //! Blocks of pools built with [`BLOCK_ALIGN`] are told from everything else by their alignment; so is what the engine makes for itself
 //! (cores, stores, magazines, slots), which lies on double cache lines.
 
+#![allow(dead_code)] // Each test asks for the counts it needs.
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};

@@ -8,11 +8,7 @@ pub(crate) fn assert_identities(stats: &Stats) {
         stats.cache_hits + stats.depot_hits + stats.stolen + stats.fresh + stats.oversize,
         "gets\n{stats}"
     );
-    assert_eq!(
-        stats.footprint,
-        stats.outstanding + stats.idle_in_caches + stats.idle_in_depot,
-        "bytes\n{stats}"
-    );
+    assert_eq!(stats.footprint, stats.outstanding + stats.idle_in_caches + stats.idle_in_depot, "bytes\n{stats}");
     for class in &stats.classes {
         let (size, gets) = (class.size, class.cache_hits + class.depot_hits + class.stolen + class.fresh);
         assert_eq!(class.gets, gets, "gets of class {size}\n{stats}");
