@@ -5,6 +5,8 @@
 mod identities;
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/zero.rs"]
+mod zero;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,6 +16,7 @@ use std::thread;
 use identities::assert_identities;
 use millpond::{BufferPool, Capacity, Error, PooledBuf, PooledBytes, Recycled};
 use random::Random;
+use zero::is_zero;
 
 thread_local! {
     /// Every so many calls of this thread one fails; 0 for none.
@@ -97,7 +100,7 @@ impl Hands {
             _ => pool.try_get(Recycled(size)),
         };
         if let Some(mut buf) = self.count(got) {
-            assert!(kind != 0 || buf.iter().all(|&byte| byte == 0));
+            assert!(kind != 0 || is_zero(&buf));
             assert!(buf.capacity() >= size);
             buf.fill(b'x');
             self.bufs.push(buf);
@@ -198,7 +201,7 @@ fn memory_in_a_sleeping_threads_cache_serves_when_the_system_has_none() {
     let stats = pool.stats();
     assert_identities(&stats);
     assert_eq!((stats.outstanding, stats.stolen), (2048, 1));
-    assert!(stolen.iter().flat_map(|buf| buf.iter()).all(|&byte| byte == 0));
+    assert!(stolen.iter().all(|buf| is_zero(buf)));
     drop(wake);
     sleeper.join().unwrap();
     drop(stolen);
