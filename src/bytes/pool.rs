@@ -11,6 +11,7 @@ use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::request::{Capacity, Request};
 use crate::bytes::{SizeClass, SizeClasses};
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::lanes::Lane;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::builder::BufferPoolBuilder;
@@ -52,7 +53,10 @@ pub(crate) type ByteCore = CoreOf<ByteKeeper>;
 #[derive(Debug)]
 pub(crate) struct ByteKeeper {
     classes: SizeClasses,
+    /// Zeroed before it lies idle.
     wipes: bool,
+    /// All bits set in a pool that wipes.
+    hidden: u32,
     /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
     closed: AtomicBool,
     max_request: usize,
@@ -82,9 +86,14 @@ impl ByteKeeper {
         self.max_request
     }
 
-    #[inline(always)]
     pub(crate) fn wipes(&self) -> bool {
         self.wipes
+    }
+
+    /// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows nothing of wiping.
+    #[inline(always)]
+    pub(crate) fn lane_home(&self, lane: Lane) -> Lane {
+        lane.masked(self.hidden)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -134,7 +143,6 @@ impl BufferPool {
     }
 
     /// A builder for a pool with other options.
-    #[must_use]
     pub fn builder() -> BufferPoolBuilder {
         BufferPoolBuilder::default()
     }
@@ -152,8 +160,9 @@ impl BufferPool {
         let stores: Vec<_> = blocks.iter().map(idle).chain([oversize]).collect();
         let sources = blocks.iter().map(|&block| options.memory.source_for(block));
         let keeper = ByteKeeper {
-            classes: SizeClasses::new(options.size_classes.to_vec()),
+            classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
+            hidden: if options.wipes { u32::MAX } else { 0 },
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
@@ -208,13 +217,13 @@ impl BufferPool {
     /// assert_eq!(pool.get(3)[..], [0, 0, 0]);
     /// assert_eq!(pool.get(Recycled(3)).len(), 3);
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     #[must_use]
     pub fn get<R: Request>(&self, request: R) -> PooledBuf {
         match self.hit(request.capacity()) {
-            Some(taken) => finish(taken, request),
-            None => match self.get_slowly(request) {
+            Some(taken) => PooledBuf::requested(taken, request),
+            None => match get_slowly(&self.core, request) {
                 Ok(buf) => buf,
                 Err(error) => error.panic(),
             },
@@ -237,19 +246,12 @@ impl BufferPool {
     /// assert_eq!(pool.try_get(2 << 20).unwrap_err(), Error::TooLarge { requested: 2 << 20, limit: 1 << 20 });
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
         match self.hit(request.capacity()) {
-            Some(taken) => Ok(finish(taken, request)),
-            None => self.get_slowly(request),
+            Some(taken) => Ok(PooledBuf::requested(taken, request)),
+            None => get_slowly(&self.core, request),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_slowly<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
-        let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
-        taken::obtain(&self.core, request.capacity(), want).map(|taken| finish(taken, request))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -306,11 +308,11 @@ impl BufferPool {
         let mut rest = run.iter().copied();
         if let Some(class) = class {
             while let Some(taken) = (rest.len() > 0).then(|| taken::hit(&self.core, class)).flatten() {
-                batch.extend(rest.next().map(|request| finish(taken, request)));
+                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
             }
             let missing = rest.len();
             taken::obtain_idle(&self.core, class, missing, |taken| {
-                batch.extend(rest.next().map(|request| finish(taken, request)))
+                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)))
             });
         }
         for request in rest {
@@ -397,12 +399,12 @@ impl BufferPool {
     }
 }
 
-/// A buffer over a slot, made what was requested.
-#[inline(always)]
-fn finish<R: Request>(taken: Taken, request: R) -> PooledBuf {
-    let mut buf = PooledBuf::from_taken(taken);
-    request.prepare(&mut buf);
-    buf
+/// A get that the thread's cache cannot serve. By core, which spares the hit path a register.
+#[cold]
+#[inline(never)]
+fn get_slowly<R: Request>(core: &ByteCore, request: R) -> Result<PooledBuf, Error> {
+    let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
+    taken::obtain(core, request.capacity(), want).map(|taken| PooledBuf::requested(taken, request))
 }
 
 impl Default for BufferPool {

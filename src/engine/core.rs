@@ -404,8 +404,10 @@ impl Core {
     /// # Safety
     /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
     pub(super) unsafe fn retire(slot: SlotPtr) {
-        // SAFETY: held, so table, store and core are there.
-        let store = unsafe { &*slot.head().store() };
+        // SAFETY: held, so the table is there.
+        let store = unsafe { slot.head() }.store();
+        // SAFETY: held, so store and core are there.
+        let store = unsafe { &*store };
         let core = store.core_ptr();
         // SAFETY: as above.
         let this = unsafe { &*core };

@@ -39,7 +39,7 @@ use crate::engine::depot::Loot;
 use crate::engine::seats::Seat;
 use crate::engine::slot::{Head, SlotPtr};
 use crate::engine::store::Store;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, fence};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, Place, fence};
 
 /// Length and hit counter. Written by the owner only.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,15 +122,28 @@ impl fmt::Debug for Att {
     }
 }
 
-/// What became of a push.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What came of a push.
 pub(super) enum Push {
     /// The slot is the magazine's, or already a robber's: the caller must not touch it.
     Done,
-    /// As `Done`, and the pool is closed: the owner must empty the magazine.
-    Closed,
-    /// Full, or robbed meanwhile: the slot is still the caller's.
+    /// Full: the slot is still the caller's.
     Refused,
+    /// Somebody wants something: see [`Magazine::settle_push`].
+    Unsettled(Unsettled),
+}
+
+/// A commit that met a request.
+pub(super) struct Unsettled {
+    old: Word,
+    new: Word,
+}
+
+/// Whether slots may stay in a magazine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stay {
+    Open,
+    /// The pool is closed: the owner must empty the magazine.
+    Closed,
 }
 
 /// See the module's text. `repr(C)` keeps what a hit touches on one cache line as long as few slots are in.
@@ -140,7 +153,7 @@ pub(crate) struct Magazine {
     att: AtomicU32,
     /// Slots it may hold. The owner's.
     limit: AtomicU32,
-    places: [AtomicPtr<Head>; DEPTH],
+    places: [Place<Head>; DEPTH],
     /// The id of the core this magazine was made for. Lanes are used again, ids are not.
     core_id: u64,
     /// The store it is attached to, null from the moment owner or closer took the attachment away.
@@ -155,6 +168,13 @@ pub(crate) struct Magazine {
     holders: AtomicU32,
 }
 
+#[cfg(loom)]
+// SAFETY: what the models check: `Place` is a plain cell there, and everything else is atomic.
+unsafe impl Sync for Magazine {}
+#[cfg(loom)]
+// SAFETY: as above.
+unsafe impl Send for Magazine {}
+
 impl Magazine {
     /// A magazine held by its owner alone.
     pub(super) fn new(core_id: u64, kind: Barrier) -> Self {
@@ -163,7 +183,7 @@ impl Magazine {
             word: AtomicU64::new(0),
             att: AtomicU32::new(att),
             limit: AtomicU32::new(0),
-            places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            places: std::array::from_fn(|_| Place::empty()),
             core_id,
             link: AtomicPtr::new(ptr::null_mut()),
             seat: AtomicPtr::new(ptr::null_mut()),
@@ -207,7 +227,7 @@ impl Magazine {
             return None;
         }
         // SAFETY: the owner commits no length above DEPTH.
-        let slot = unsafe { self.places.get_unchecked(len - 1) }.load(Relaxed);
+        let slot = unsafe { self.places.get_unchecked(len - 1) }.get();
         let new = old.popped();
         self.commit(new);
         if self.undisturbed() || self.settle(old, new) {
@@ -227,23 +247,20 @@ impl Magazine {
         }
         // SAFETY: below the limit, which is at most DEPTH.
         let place = unsafe { self.places.get_unchecked(len) };
-        // The thread that took a slot mostly brings it back: two loads are cheaper than a store.
-        if place.load(Relaxed) != slot.as_ptr() {
-            place.store(slot.as_ptr(), Relaxed);
+        // The thread that took a slot mostly brings it back: a load and a comparison are cheaper than a store.
+        if place.get() != slot.as_ptr() {
+            place.set(slot.as_ptr());
         }
         let new = old.pushed(1);
         self.commit(new);
-        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+        if self.undisturbed() { Push::Done } else { Push::Unsettled(Unsettled { old, new }) }
     }
 
+    /// Owner: what became of a push that met a request. None: the slot is still the caller's.
     #[cold]
-    #[inline(never)]
-    fn settle_push(&self, old: Word, new: Word) -> Push {
-        match self.settle(old, new) {
-            false => Push::Refused,
-            true if self.is_closed() => Push::Closed,
-            true => Push::Done,
-        }
+    pub(super) fn settle_push(&self, push: Unsettled) -> Option<Stay> {
+        let stands = self.settle(push.old, push.new);
+        stands.then(|| if Att(self.att.load(Relaxed)).has(Att::CLOSED) { Stay::Closed } else { Stay::Open })
     }
 
     /// Owner: the operation from `old` to `new` met a request. Did it happen?
@@ -319,24 +336,21 @@ impl Magazine {
         if self.undisturbed() || self.settle(old, old.emptied()) { out } else { Loot::new() }
     }
 
-    /// Owner: fills an empty magazine with these slots, newest last. All or nothing.
-    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Push {
+    /// Owner: fills an empty magazine with these slots, newest last. All or nothing; none when it cannot.
+    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Option<Stay> {
         if slots.is_empty() {
-            return Push::Done;
+            return Some(Stay::Open);
         }
-        if slots.len() > self.limit() {
-            return Push::Refused;
+        if slots.len() > self.limit() || !self.is_mine() || self.word().len() != 0 {
+            return None;
         }
-        let old = if self.is_mine() { self.word() } else { return Push::Refused };
-        if old.len() != 0 {
-            return Push::Refused;
-        }
+        let old = self.word();
         for (place, slot) in self.places.iter().zip(slots) {
-            place.store(slot.as_ptr(), Relaxed);
+            place.set(slot.as_ptr());
         }
         let new = old.pushed(slots.len());
         self.commit(new);
-        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+        if self.undisturbed() { Some(Stay::Open) } else { self.settle_push(Unsettled { old, new }) }
     }
 
     /// Owner: `pop` for slow paths, after a robbery too.
@@ -345,13 +359,17 @@ impl Magazine {
     }
 
     /// Owner: `push` for slow paths, after a robbery too.
-    pub(super) fn push_again(&self, slot: SlotPtr) -> Push {
-        if self.is_mine() { self.push(slot) } else { Push::Refused }
+    pub(super) fn push_again(&self, slot: SlotPtr) -> Option<Stay> {
+        match if self.is_mine() { self.push(slot) } else { Push::Refused } {
+            Push::Done => Some(Stay::Open),
+            Push::Refused => None,
+            Push::Unsettled(push) => self.settle_push(push),
+        }
     }
 
     fn copy(&self, len: usize, out: &mut Loot) {
         for place in &self.places[..len] {
-            let slot = ptr::NonNull::new(place.load(Relaxed)).expect("a place below the length holds a slot");
+            let slot = ptr::NonNull::new(place.get()).expect("a place below the length holds a slot");
             out.add(SlotPtr::from_raw(slot));
         }
     }
@@ -393,10 +411,6 @@ impl Magazine {
     pub(super) fn request_close(&self) {
         // Relaxed: the barrier of the robbery that follows orders it.
         self.att.fetch_or(Att::CLOSED, Relaxed);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        Att(self.att.load(Relaxed)).has(Att::CLOSED)
     }
 
     /// Slots inside and hits so far, for statistics; exact when nobody works on it.
