@@ -18,8 +18,6 @@ pub(crate) struct SizeClass(pub(crate) usize);
 /// A table of size classes, ascending.
 #[derive(Debug)]
 pub(crate) struct SizeClasses {
-    /// The largest size that a class serves.
-    largest: usize,
     /// Computed, not looked up.
     is_default: bool,
     sizes: Box<[usize]>,
@@ -34,34 +32,36 @@ impl SizeClasses {
         assert!(!sizes.is_empty() && sizes.len() <= MAX_CLASSES && sizes[0] > 0);
         assert!(sizes.is_sorted_by(|a, b| a < b));
         let is_default = sizes == default_sizes();
-        let largest = sizes[sizes.len() - 1];
         let first = if is_default { Box::new([]) as Box<[u8]> } else { index(&sizes) };
-        SizeClasses { largest, is_default, sizes: sizes.into(), first }
+        SizeClasses { is_default, sizes: sizes.into(), first }
     }
 
     /// The smallest class that holds `size` bytes, or none above the largest.
     #[inline(always)]
     pub(crate) fn of(&self, size: usize) -> Option<SizeClass> {
-        if size > self.largest {
-            None
-        } else if self.is_default {
-            Some(default_class(size))
+        if self.is_default {
+            // Constants, so that all of this folds away for a size known at compile time.
+            if size > LARGEST { None } else { Some(default_class(size)) }
         } else {
-            Some(self.looked_up(size))
+            self.looked_up(size)
         }
     }
 
     /// Two loads and two comparisons, unless more than two classes share a sixteenth of a doubling.
-    fn looked_up(&self, size: usize) -> SizeClass {
+    #[inline(never)]
+    fn looked_up(&self, size: usize) -> Option<SizeClass> {
+        if size > self.sizes[self.sizes.len() - 1] {
+            return None;
+        }
         let class = usize::from(self.first[step(size)]);
         let serves = |class: usize| size <= self.sizes[class];
-        if serves(class) {
+        Some(if serves(class) {
             SizeClass(class)
         } else if serves(class + 1) {
             SizeClass(class + 1)
         } else {
             SizeClass(self.sizes.partition_point(|&s| s < size))
-        }
+        })
     }
 
     pub(crate) fn sizes(&self) -> &[usize] {

@@ -12,7 +12,7 @@ use std::ops::{Bound, Deref, RangeBounds};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
-use crate::bytes::buf::{self, Held, PooledBuf, Taken, taken};
+use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::pool::ByteCore;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
@@ -38,7 +38,6 @@ pub struct PooledBytes {
     /// None for bytes that belong to no pool.
     slot: Option<NonNull<Slot<Held>>>,
     lane: Lane,
-    wipes: bool,
 }
 
 // SAFETY: the bytes are only read, and the count is atomic; the last handle, alone, touches the marks.
@@ -54,10 +53,9 @@ impl PooledBytes {
     /// # Safety
     /// `len` bytes from `ptr` on are initialised and of the slot's block, whose marks are raised for all that was written.
     pub(in crate::bytes) unsafe fn from_taken(taken: Taken, ptr: NonNull<u8>, len: usize) -> Self {
-        let slot = taken.slot().cast::<Held>();
         // SAFETY: `taken` holds the slot.
-        unsafe { slot.as_ref() }.content().count.freeze();
-        PooledBytes { ptr, len, slot: Some(slot), lane: taken.lane(), wipes: taken.wipes() }
+        unsafe { taken.slot().as_ref() }.content().count.freeze();
+        PooledBytes { ptr, len, slot: Some(taken.slot()), lane: taken.lane() }
     }
 
     /// No bytes, of no pool. Costs nothing.
@@ -77,7 +75,7 @@ impl PooledBytes {
     pub const fn from_static(bytes: &'static [u8]) -> Self {
         // SAFETY: a slice's pointer is not null. (`NonNull::from` is not const.)
         let ptr = unsafe { NonNull::new_unchecked(bytes.as_ptr().cast_mut()) };
-        PooledBytes { ptr, len: bytes.len(), slot: None, lane: Lane::NONE, wipes: false }
+        PooledBytes { ptr, len: bytes.len(), slot: None, lane: Lane::NONE }
     }
 
     fn held(&self) -> Option<&Held> {
@@ -206,7 +204,7 @@ impl PooledBytes {
         held.count.thaw();
         let this = ManuallyDrop::new(self);
         // SAFETY: the only handle, which ends here.
-        let taken = unsafe { Taken::new(SlotPtr::new(slot), this.lane, this.wipes) };
+        let taken = unsafe { Taken::new(slot, this.lane) };
         // SAFETY: the handle's bytes are initialised bytes of the block.
         Ok(unsafe { PooledBuf::thawed(taken, this.ptr, this.len) })
     }
@@ -236,7 +234,7 @@ impl PooledBytes {
         }
         match taken::obtain(core, self.len, Want::Any) {
             Ok(taken) => {
-                let mut smaller = PooledBuf::from_taken(taken);
+                let mut smaller = PooledBuf::empty(taken);
                 smaller.extend_from_slice(&self);
                 smaller.freeze()
             }
@@ -252,7 +250,7 @@ impl Clone for PooledBytes {
         if let Some(held) = self.held() {
             held.count.add();
         }
-        PooledBytes { ptr: self.ptr, len: self.len, slot: self.slot, lane: self.lane, wipes: self.wipes }
+        PooledBytes { ptr: self.ptr, len: self.len, slot: self.slot, lane: self.lane }
     }
 }
 
@@ -262,9 +260,9 @@ impl Drop for PooledBytes {
         let (Some(slot), Some(held)) = (self.slot, self.held()) else { return };
         if held.count.remove() {
             // SAFETY: the last handle held the slot and ends here.
-            let taken = unsafe { Taken::new(SlotPtr::new(slot), self.lane, self.wipes) };
+            let taken = unsafe { Taken::new(slot, self.lane) };
             // SAFETY: not used again; the marks were raised when it was frozen.
-            unsafe { buf::go_home(taken, held) };
+            unsafe { taken::go_home(taken) };
         }
     }
 }

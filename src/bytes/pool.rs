@@ -11,6 +11,7 @@ use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::request::{Capacity, Request};
 use crate::bytes::{SizeClass, SizeClasses};
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::lanes::Lane;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::builder::BufferPoolBuilder;
@@ -52,6 +53,7 @@ pub(crate) type ByteCore = CoreOf<ByteKeeper>;
 #[derive(Debug)]
 pub(crate) struct ByteKeeper {
     classes: SizeClasses,
+    /// Zeroed before it lies idle.
     wipes: bool,
     /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
     closed: AtomicBool,
@@ -82,9 +84,14 @@ impl ByteKeeper {
         self.max_request
     }
 
-    #[inline(always)]
     pub(crate) fn wipes(&self) -> bool {
         self.wipes
+    }
+
+    /// The lane that a handle keeps. None in a pool that wipes, so that no return takes the hit path, which knows nothing of wiping.
+    #[inline(always)]
+    pub(crate) fn lane_home(&self, lane: Lane) -> Lane {
+        if self.wipes { Lane::NONE } else { lane }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -134,7 +141,6 @@ impl BufferPool {
     }
 
     /// A builder for a pool with other options.
-    #[must_use]
     pub fn builder() -> BufferPoolBuilder {
         BufferPoolBuilder::default()
     }
@@ -208,12 +214,12 @@ impl BufferPool {
     /// assert_eq!(pool.get(3)[..], [0, 0, 0]);
     /// assert_eq!(pool.get(Recycled(3)).len(), 3);
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     #[must_use]
     pub fn get<R: Request>(&self, request: R) -> PooledBuf {
         match self.hit(request.capacity()) {
-            Some(taken) => finish(taken, request),
+            Some(taken) => PooledBuf::requested(taken, request),
             None => match self.get_slowly(request) {
                 Ok(buf) => buf,
                 Err(error) => error.panic(),
@@ -237,10 +243,10 @@ impl BufferPool {
     /// assert_eq!(pool.try_get(2 << 20).unwrap_err(), Error::TooLarge { requested: 2 << 20, limit: 1 << 20 });
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
         match self.hit(request.capacity()) {
-            Some(taken) => Ok(finish(taken, request)),
+            Some(taken) => Ok(PooledBuf::requested(taken, request)),
             None => self.get_slowly(request),
         }
     }
@@ -249,7 +255,7 @@ impl BufferPool {
     #[inline(never)]
     fn get_slowly<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
         let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
-        taken::obtain(&self.core, request.capacity(), want).map(|taken| finish(taken, request))
+        taken::obtain(&self.core, request.capacity(), want).map(|taken| PooledBuf::requested(taken, request))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -306,11 +312,11 @@ impl BufferPool {
         let mut rest = run.iter().copied();
         if let Some(class) = class {
             while let Some(taken) = (rest.len() > 0).then(|| taken::hit(&self.core, class)).flatten() {
-                batch.extend(rest.next().map(|request| finish(taken, request)));
+                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
             }
             let missing = rest.len();
             taken::obtain_idle(&self.core, class, missing, |taken| {
-                batch.extend(rest.next().map(|request| finish(taken, request)))
+                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)))
             });
         }
         for request in rest {
@@ -395,14 +401,6 @@ impl BufferPool {
     fn block_size(&self, class: usize) -> usize {
         class.next_multiple_of(self.keeper().alignment)
     }
-}
-
-/// A buffer over a slot, made what was requested.
-#[inline(always)]
-fn finish<R: Request>(taken: Taken, request: R) -> PooledBuf {
-    let mut buf = PooledBuf::from_taken(taken);
-    request.prepare(&mut buf);
-    buf
 }
 
 impl Default for BufferPool {

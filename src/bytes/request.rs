@@ -1,6 +1,6 @@
 //! What a caller asks for: the values that `get` and its kin take.
 
-use crate::bytes::buf::PooledBuf;
+use crate::bytes::buf::Taken;
 
 /// What a buffer is to hold: a `usize`, a [`Capacity`] or a [`Recycled`].
 ///
@@ -68,7 +68,7 @@ impl Request for Capacity {}
 impl Request for Recycled {}
 
 pub(crate) mod sealed {
-    use super::PooledBuf;
+    use super::Taken;
 
     /// The working half of a request, out of users' reach.
     pub trait Prepare: Copy {
@@ -78,8 +78,8 @@ pub(crate) mod sealed {
         /// Whether fresh memory should better be zero.
         fn wants_zero(self) -> bool;
 
-        /// Makes an empty buffer of that capacity what was asked for.
-        fn prepare(self, buf: &mut PooledBuf);
+        /// Makes the bytes of a slot that was taken for this request what was asked for; how many they are.
+        fn prepare(self, taken: &Taken) -> usize;
     }
 }
 
@@ -94,8 +94,9 @@ impl sealed::Prepare for usize {
     }
 
     #[inline(always)]
-    fn prepare(self, buf: &mut PooledBuf) {
-        buf.zero_to(self);
+    fn prepare(self, taken: &Taken) -> usize {
+        taken.make_zero_to(self);
+        self
     }
 }
 
@@ -110,7 +111,9 @@ impl sealed::Prepare for Capacity {
     }
 
     #[inline(always)]
-    fn prepare(self, _: &mut PooledBuf) {}
+    fn prepare(self, _: &Taken) -> usize {
+        0
+    }
 }
 
 impl sealed::Prepare for Recycled {
@@ -124,7 +127,8 @@ impl sealed::Prepare for Recycled {
     }
 
     #[inline(always)]
-    fn prepare(self, buf: &mut PooledBuf) {
-        buf.recycle_to(self.0);
+    fn prepare(self, taken: &Taken) -> usize {
+        taken.make_init_to(self.0);
+        self.0
     }
 }

@@ -51,7 +51,10 @@ thread_local! {
 /// offset from a register.
 #[inline(always)]
 pub(crate) fn with<R>(work: impl FnOnce(&Cache) -> R) -> R {
-    CACHE.with(work)
+    // The address first and the work afterwards, because `LocalKey::with` is not inlined around much work.
+    let cache = CACHE.with(ptr::from_ref);
+    // SAFETY: a thread-local without a destructor stays until its thread is gone, and the reference does not leave the thread.
+    work(unsafe { &*cache })
 }
 
 impl Cache {

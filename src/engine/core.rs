@@ -253,8 +253,10 @@ unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize) -> u
 /// `core` belongs to a `CoreOf<K>` and nobody uses it any more.
 unsafe fn free<K: Keeper>(core: *const Core) {
     let whole = core.cast_mut().cast::<CoreOf<K>>();
-    // SAFETY: not null, made by `boxed::try_new`, and not used again.
-    unsafe { boxed::free(NonNull::new_unchecked(whole)) };
+    // SAFETY: a core's pointer is not null.
+    let whole = unsafe { NonNull::new_unchecked(whole) };
+    // SAFETY: made by `boxed::try_new`, and not used again.
+    unsafe { boxed::free(whole) };
 }
 
 impl Core {
@@ -402,8 +404,10 @@ impl Core {
     /// # Safety
     /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
     pub(super) unsafe fn retire(slot: SlotPtr) {
-        // SAFETY: held, so table, store and core are there.
-        let store = unsafe { &*slot.head().store() };
+        // SAFETY: held, so the table is there.
+        let store = unsafe { slot.head() }.store();
+        // SAFETY: held, so store and core are there.
+        let store = unsafe { &*store };
         let core = store.core_ptr();
         // SAFETY: as above.
         let this = unsafe { &*core };

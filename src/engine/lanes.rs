@@ -30,11 +30,11 @@ impl Lane {
 /// The lowest free lane, or [`Lane::NONE`]. Takes no lock and allocates nothing.
 pub(super) fn take() -> Lane {
     // Relaxed throughout: a lane is a number. What is found under it is checked by the core's id.
-    for word in HINT.load(Relaxed)..USED.len() {
-        let mut bits = USED[word].load(Relaxed);
+    for (word, used) in USED.iter().enumerate().skip(HINT.load(Relaxed)) {
+        let mut bits = used.load(Relaxed);
         while bits != u64::MAX {
             let bit = (!bits).trailing_zeros();
-            bits = USED[word].fetch_or(1 << bit, Relaxed);
+            bits = used.fetch_or(1 << bit, Relaxed);
             if bits & 1 << bit == 0 {
                 return Lane((word * 64) as u32 + bit);
             }

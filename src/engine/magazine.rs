@@ -122,15 +122,28 @@ impl fmt::Debug for Att {
     }
 }
 
-/// What became of a push.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What came of a push.
 pub(super) enum Push {
     /// The slot is the magazine's, or already a robber's: the caller must not touch it.
     Done,
-    /// As `Done`, and the pool is closed: the owner must empty the magazine.
-    Closed,
-    /// Full, or robbed meanwhile: the slot is still the caller's.
+    /// Full: the slot is still the caller's.
     Refused,
+    /// Somebody wants something: see [`Magazine::settle_push`].
+    Unsettled(Unsettled),
+}
+
+/// A commit that met a request.
+pub(super) struct Unsettled {
+    old: Word,
+    new: Word,
+}
+
+/// Whether slots may stay in a magazine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stay {
+    Open,
+    /// The pool is closed: the owner must empty the magazine.
+    Closed,
 }
 
 /// See the module's text. `repr(C)` keeps what a hit touches on one cache line as long as few slots are in.
@@ -227,23 +240,20 @@ impl Magazine {
         }
         // SAFETY: below the limit, which is at most DEPTH.
         let place = unsafe { self.places.get_unchecked(len) };
-        // The thread that took a slot mostly brings it back: two loads are cheaper than a store.
+        // The thread that took a slot mostly brings it back: a load and a comparison are cheaper than a store.
         if place.load(Relaxed) != slot.as_ptr() {
             place.store(slot.as_ptr(), Relaxed);
         }
         let new = old.pushed(1);
         self.commit(new);
-        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+        if self.undisturbed() { Push::Done } else { Push::Unsettled(Unsettled { old, new }) }
     }
 
+    /// Owner: what became of a push that met a request. None: the slot is still the caller's.
     #[cold]
-    #[inline(never)]
-    fn settle_push(&self, old: Word, new: Word) -> Push {
-        match self.settle(old, new) {
-            false => Push::Refused,
-            true if self.is_closed() => Push::Closed,
-            true => Push::Done,
-        }
+    pub(super) fn settle_push(&self, push: Unsettled) -> Option<Stay> {
+        let stands = self.settle(push.old, push.new);
+        stands.then(|| if Att(self.att.load(Relaxed)).has(Att::CLOSED) { Stay::Closed } else { Stay::Open })
     }
 
     /// Owner: the operation from `old` to `new` met a request. Did it happen?
@@ -319,24 +329,21 @@ impl Magazine {
         if self.undisturbed() || self.settle(old, old.emptied()) { out } else { Loot::new() }
     }
 
-    /// Owner: fills an empty magazine with these slots, newest last. All or nothing.
-    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Push {
+    /// Owner: fills an empty magazine with these slots, newest last. All or nothing; none when it cannot.
+    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Option<Stay> {
         if slots.is_empty() {
-            return Push::Done;
+            return Some(Stay::Open);
         }
-        if slots.len() > self.limit() {
-            return Push::Refused;
+        if slots.len() > self.limit() || !self.is_mine() || self.word().len() != 0 {
+            return None;
         }
-        let old = if self.is_mine() { self.word() } else { return Push::Refused };
-        if old.len() != 0 {
-            return Push::Refused;
-        }
+        let old = self.word();
         for (place, slot) in self.places.iter().zip(slots) {
             place.store(slot.as_ptr(), Relaxed);
         }
         let new = old.pushed(slots.len());
         self.commit(new);
-        if self.undisturbed() { Push::Done } else { self.settle_push(old, new) }
+        if self.undisturbed() { Some(Stay::Open) } else { self.settle_push(Unsettled { old, new }) }
     }
 
     /// Owner: `pop` for slow paths, after a robbery too.
@@ -345,8 +352,12 @@ impl Magazine {
     }
 
     /// Owner: `push` for slow paths, after a robbery too.
-    pub(super) fn push_again(&self, slot: SlotPtr) -> Push {
-        if self.is_mine() { self.push(slot) } else { Push::Refused }
+    pub(super) fn push_again(&self, slot: SlotPtr) -> Option<Stay> {
+        match if self.is_mine() { self.push(slot) } else { Push::Refused } {
+            Push::Done => Some(Stay::Open),
+            Push::Refused => None,
+            Push::Unsettled(push) => self.settle_push(push),
+        }
     }
 
     fn copy(&self, len: usize, out: &mut Loot) {
@@ -393,10 +404,6 @@ impl Magazine {
     pub(super) fn request_close(&self) {
         // Relaxed: the barrier of the robbery that follows orders it.
         self.att.fetch_or(Att::CLOSED, Relaxed);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        Att(self.att.load(Relaxed)).has(Att::CLOSED)
     }
 
     /// Slots inside and hits so far, for statistics; exact when nobody works on it.

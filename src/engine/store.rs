@@ -10,7 +10,7 @@ use crate::engine::cache::Cache;
 use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
-use crate::engine::magazine::{Magazine, Push};
+use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
 use crate::engine::seats::Seats;
 use crate::engine::slot::SlotPtr;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
@@ -144,10 +144,10 @@ impl Store {
         // SAFETY: the loot is ours, and the caller of `take_idle` keeps the core by other means.
         unsafe { Store::send_home(self, rest) };
         match mine.fill(kept) {
-            Push::Done => {}
+            Some(Stay::Open) => {}
+            Some(Stay::Closed) => empty_closed(cache, magazine),
             // SAFETY: refused, so still ours.
-            Push::Refused => unsafe { Store::send_home(self, kept) },
-            Push::Closed => empty_closed(cache, magazine.into()),
+            None => unsafe { Store::send_home(self, kept) },
         }
     }
 
@@ -192,7 +192,9 @@ impl Store {
             return;
         }
         // SAFETY: `staying` keeps the core.
-        let (depot, batch) = unsafe { (&raw const (*store).depot, (*store).batch) };
+        let depot = unsafe { &raw const (*store).depot };
+        // SAFETY: as above.
+        let batch = unsafe { (*store).batch };
         // SAFETY: the caller holds them; nothing is touched after `Taken`.
         if unsafe { Depot::push(depot, staying, batch) } == Pushed::Closed {
             // SAFETY: refused, so still ours, and they keep the core.
@@ -339,7 +341,9 @@ impl Store {
         }
         self.fold(magazine);
         // SAFETY: with the link came the attachment's use of the seat, which ends here; the visit is another use.
-        unsafe { (*magazine.seat().load(Relaxed)).leave() };
+        let seat = unsafe { &*magazine.seat().load(Relaxed) };
+        // SAFETY: a use that came with the link, ended once.
+        unsafe { seat.leave() };
         // SAFETY: with the link came the attachment's hold on the core; the closer has its own.
         unsafe { Core::release(self.core) };
     }
@@ -355,10 +359,10 @@ impl Store {
 
     /// Empties the depot for good.
     pub(super) fn close_depot(&self) {
+        // SAFETY: taken out, so ours; the closer holds the core.
+        let retire = |slot| unsafe { retire_all(&[slot]) };
         // SAFETY: the core's table is the one of all its depots, and the closer holds the core.
-        unsafe {
-            self.depot.close(self.core().table(), |slot| retire_all(&[slot]));
-        }
+        unsafe { self.depot.close(self.core().table(), retire) };
     }
 
     pub(super) fn count_birth(&self, bytes: usize) {
@@ -407,77 +411,79 @@ impl Store {
     }
 }
 
-/// Takes a slot home: the hit path of every return.
+/// Takes a slot home if this thread's magazine has room: the hit path of every return. False: the slot is still the caller's.
 ///
 /// # Safety
 /// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the slot kept.
 /// `lane` is the slot's store's, or NONE.
 #[inline(always)]
-pub(crate) unsafe fn put(cache: &Cache, lane: Lane, slot: SlotPtr) {
-    if let Some(magazine) = cache.magazine(lane) {
-        match magazine.push(slot) {
-            Push::Done => return,
-            Push::Closed => return empty_closed(cache, magazine.into()),
-            Push::Refused => {}
-        }
+pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> bool {
+    let Some(magazine) = cache.magazine(lane) else { return false };
+    match magazine.push(slot) {
+        Push::Done => true,
+        Push::Refused => false,
+        Push::Unsettled(push) => put_disturbed(cache, magazine.into(), push),
     }
-    // SAFETY: not pushed, so the caller's promises stand.
-    unsafe { put_slowly(cache, slot) }
+}
+
+/// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
+#[cold]
+#[inline(never)]
+fn put_disturbed(cache: &Cache, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+    // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+    let stay = unsafe { magazine.as_ref() }.settle_push(push);
+    if stay == Some(Stay::Closed) {
+        empty_closed(cache, magazine);
+    }
+    stay.is_some()
 }
 
 /// Takes slots of one store home: into the magazine as far as there is room, the rest to the depot in one exchange.
 ///
 /// # Safety
-/// As [`put`], for each; `slots` is not empty.
+/// As [`put_cached`], for each.
 pub(crate) unsafe fn put_many(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
-    let mut rest = slots.iter();
-    if let Some(magazine) = cache.magazine(lane) {
-        while let Some(&slot) = rest.as_slice().first() {
-            match magazine.push(slot) {
-                Push::Done => rest.next(),
-                Push::Refused => break,
-                Push::Closed => {
-                    rest.next();
-                    empty_closed(cache, magazine.into());
-                    break;
-                }
-            };
-        }
-    }
-    let Some(slot) = rest.as_slice().first() else { return };
-    // SAFETY: not pushed, so held, which keeps table and store.
+    // SAFETY: the caller's promises.
+    let cached = slots.iter().take_while(|&&slot| unsafe { put_cached(cache, lane, slot) }).count();
+    let rest = &slots[cached..];
+    let Some(slot) = rest.first() else { return };
+    // SAFETY: not taken, so held, which keeps table and store.
     let store = unsafe { slot.head() }.store();
     // SAFETY: the caller's promises; the last use of the store.
-    unsafe { Store::send_home(store, rest.as_slice()) };
+    unsafe { Store::send_home(store, rest) };
 }
 
+/// Takes a slot home when it may not fit this thread's magazine, or there is none.
+///
 /// # Safety
-/// As [`put`].
+/// As [`put_cached`].
 #[cold]
 #[inline(never)]
-unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
-    // SAFETY: the caller holds the slot, which keeps core, table and store.
-    let store = unsafe { &*slot.head().store() };
-    let Some(magazine) = store.magazine(cache) else {
+pub(crate) unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
+    // SAFETY: the caller holds the slot, which keeps its table.
+    let store = unsafe { slot.head() }.store();
+    // SAFETY: the slot keeps its store.
+    let this = unsafe { &*store };
+    let Some(magazine) = this.magazine(cache) else {
         // SAFETY: the caller's promises.
         return unsafe { Store::send_home(store, &[slot]) };
     };
-    let mut pushed = magazine.push_again(slot);
-    if pushed == Push::Refused && store.enlarge(cache, magazine) {
-        pushed = magazine.push_again(slot);
+    let mut stay = magazine.push_again(slot);
+    if stay.is_none() && this.enlarge(cache, magazine) {
+        stay = magazine.push_again(slot);
     }
-    match pushed {
-        Push::Done => {}
-        Push::Closed => empty_closed(cache, magazine.into()),
+    match stay {
+        Some(Stay::Open) => {}
+        Some(Stay::Closed) => empty_closed(cache, magazine.into()),
         // SAFETY: refused, so still ours.
-        Push::Refused => unsafe { flush(cache, store, magazine.into(), slot) },
+        None => unsafe { flush(cache, store, magazine.into(), slot) },
     }
 }
 
 /// The magazine is full: its older half goes to the depot in one exchange, the newer half and the slot stay.
 ///
 /// # Safety
-/// As [`put`].
+/// As [`put_cached`].
 unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>, slot: SlotPtr) {
     // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
     let full = unsafe { magazine.as_ref() }.take_all();
@@ -488,10 +494,10 @@ unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>,
     newer.iter().copied().chain([slot]).for_each(|slot| rest.add(slot));
     // SAFETY: as above.
     match unsafe { magazine.as_ref() }.fill(rest.as_slice()) {
-        Push::Done => {}
-        Push::Closed => empty_closed(cache, magazine.into()),
+        Some(Stay::Open) => {}
+        Some(Stay::Closed) => empty_closed(cache, magazine),
         // SAFETY: refused, so still ours; the last use of the store.
-        Push::Refused => unsafe { Store::send_home(store, rest.as_slice()) },
+        None => unsafe { Store::send_home(store, rest.as_slice()) },
     }
 }
 
@@ -521,7 +527,9 @@ pub(super) fn detach(magazine: NonNull<Magazine>) {
     // SAFETY: taken out, so ours; the attachment still holds the core.
     unsafe { Store::send_home(store, slots.as_slice()) };
     // SAFETY: with the link came the attachment's use of the seat.
-    unsafe { (*magazine.seat().load(Relaxed)).leave() };
+    let seat = unsafe { &*magazine.seat().load(Relaxed) };
+    // SAFETY: a use that came with the link, ended once.
+    unsafe { seat.leave() };
     // SAFETY: the attachment's hold, given up once; the store is not touched again.
     unsafe { Core::release(store.core) };
 }

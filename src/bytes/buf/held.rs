@@ -79,6 +79,7 @@ impl Held {
     ///
     /// # Safety
     /// The caller holds the slot, and no reference to its bytes is alive.
+    #[inline(never)]
     pub(super) unsafe fn make_zero_to(&self, len: usize) {
         let (dirty, init) = (self.dirty.get(), self.init.get());
         let dirty_end = dirty.min(len);
@@ -96,6 +97,8 @@ impl Held {
     ///
     /// # Safety
     /// As [`make_zero_to`](Self::make_zero_to).
+    #[cold]
+    #[inline(never)]
     pub(super) unsafe fn make_init_to(&self, len: usize) {
         // SAFETY: the caller's promise.
         unsafe { self.zero(self.init.get(), len) };
@@ -120,6 +123,7 @@ impl Held {
     ///
     /// # Safety
     /// As [`make_zero_to`](Self::make_zero_to).
+    #[inline(never)]
     pub(super) unsafe fn wipe(&self) {
         let dirty = self.dirty.replace(0);
         // SAFETY: the caller is alone with the block, and `dirty` is within the capacity.
@@ -129,21 +133,15 @@ impl Held {
         }
     }
 
-    /// Debug builds: overwrites what an earlier user wrote, so that a use after return shows.
-    ///
-    /// # Safety
-    /// As [`make_zero_to`](Self::make_zero_to).
-    pub(super) unsafe fn scribble(&self) {
-        // SAFETY: the caller's promise; `dirty` is within the capacity.
-        unsafe { wipe::scribble(self.ptr, self.dirty.get()) };
-    }
-
-    /// AddressSanitizer: nobody may touch the bytes until [`wake`](Self::wake).
+    /// Makes idle memory hostile to use: debug builds overwrite what an earlier user wrote, and AddressSanitizer reports any access until
+    /// [`wake`](Self::wake). Wiped memory stays zero. Nothing in release builds.
     ///
     /// # Safety
     /// As [`make_zero_to`](Self::make_zero_to).
     #[inline(always)]
     pub(super) unsafe fn rest(&self) {
+        // SAFETY: the caller's promise; `dirty` is within the capacity.
+        unsafe { wipe::scribble(self.ptr, self.dirty.get()) };
         // SAFETY: the caller's promise; blocks are aligned to 8 bytes at least.
         unsafe { wipe::poison(self.ptr, self.capacity) };
     }

@@ -19,11 +19,10 @@ use std::ptr::NonNull;
 
 use crate::bytes::frozen::PooledBytes;
 use crate::bytes::pool::ByteCore;
-use crate::engine::cache;
+use crate::bytes::request::Request;
 use crate::engine::core;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
-use crate::engine::store;
 use crate::memory::Want;
 use crate::policy::error::Error;
 
@@ -54,9 +53,8 @@ pub struct PooledBuf {
     ptr: NonNull<u8>,
     len: usize,
     slot: NonNull<Slot<Held>>,
+    /// See [`Taken`].
     lane: Lane,
-    /// The pool wipes what comes home.
-    wipes: bool,
     /// Bytes below `len` were lent for writing since the marks were last raised.
     exposed: bool,
 }
@@ -69,15 +67,27 @@ impl UnwindSafe for PooledBuf {}
 impl RefUnwindSafe for PooledBuf {}
 
 impl PooledBuf {
-    /// An empty buffer over a slot.
+    /// A buffer of the slot's first `len` bytes.
+    ///
+    /// # Safety
+    /// They are initialised.
     #[inline(always)]
-    pub(in crate::bytes) fn from_taken(taken: Taken) -> Self {
-        let slot = taken.slot.cast::<Held>();
-        // SAFETY: `taken` holds the slot, one of a byte pool.
-        let held = unsafe { slot.as_ref() }.content();
-        // SAFETY: as above.
-        unsafe { held.wake() };
-        PooledBuf { ptr: held.ptr(), len: 0, slot, lane: taken.lane, wipes: taken.wipes, exposed: false }
+    pub(in crate::bytes) unsafe fn from_taken(taken: Taken, len: usize) -> Self {
+        PooledBuf { ptr: taken.held().ptr(), len, slot: taken.slot, lane: taken.lane, exposed: false }
+    }
+
+    /// An empty buffer.
+    pub(in crate::bytes) fn empty(taken: Taken) -> Self {
+        // SAFETY: no bytes.
+        unsafe { Self::from_taken(taken, 0) }
+    }
+
+    /// A buffer as requested, over a slot that was taken for the request.
+    #[inline(always)]
+    pub(in crate::bytes) fn requested<R: Request>(taken: Taken, request: R) -> Self {
+        let len = request.prepare(&taken);
+        // SAFETY: prepared.
+        unsafe { Self::from_taken(taken, len) }
     }
 
     #[inline(always)]
@@ -90,39 +100,6 @@ impl PooledBuf {
     fn core(&self) -> &ByteCore {
         // SAFETY: the handle holds the slot, one of a byte pool.
         unsafe { ByteCore::of_slot(self.slot()) }
-    }
-
-    /// Sets the length of an empty buffer to `len` zero bytes.
-    #[inline(always)]
-    pub(in crate::bytes) fn zero_to(&mut self, len: usize) {
-        debug_assert_eq!(self.len, 0);
-        if !self.held().is_zero_to(len) {
-            self.zero_slowly(len);
-        }
-        self.len = len;
-    }
-
-    #[inline(never)]
-    fn zero_slowly(&mut self, len: usize) {
-        // SAFETY: unique, and lends nothing out while borrowed here.
-        unsafe { self.held().make_zero_to(len) };
-    }
-
-    /// Sets the length of an empty buffer to `len` bytes of unspecified value.
-    #[inline(always)]
-    pub(in crate::bytes) fn recycle_to(&mut self, len: usize) {
-        debug_assert_eq!(self.len, 0);
-        if !self.held().is_init_to(len) {
-            self.initialise_slowly(len);
-        }
-        self.len = len;
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn initialise_slowly(&mut self, len: usize) {
-        // SAFETY: unique, and lends nothing out while borrowed here.
-        unsafe { self.held().make_init_to(len) };
     }
 
     /// Raises the mark for what was lent for writing, before the length sinks or the handle goes.
@@ -227,8 +204,7 @@ impl PooledBuf {
     /// std::thread::spawn(move || assert_eq!(other, *b"one buffer")).join().unwrap();
     /// ```
     #[must_use]
-    pub fn freeze(mut self) -> PooledBytes {
-        self.fold();
+    pub fn freeze(self) -> PooledBytes {
         let (ptr, len) = (self.ptr, self.len);
         // SAFETY: bytes below `len` are initialised and of the block, and the marks are raised.
         unsafe { PooledBytes::from_taken(self.into_taken(), ptr, len) }
@@ -238,10 +214,11 @@ impl PooledBuf {
         SlotPtr::new(self.slot)
     }
 
-    /// Hands the slot over.
-    fn into_taken(self) -> Taken {
+    /// Hands the slot over, its marks raised.
+    fn into_taken(mut self) -> Taken {
+        self.fold();
         let this = ManuallyDrop::new(self);
-        Taken { slot: this.slot(), lane: this.lane, wipes: this.wipes }
+        Taken { slot: this.slot, lane: this.lane }
     }
 
     /// A unique handle over frozen bytes that nobody shares, moved to the front of their block.
@@ -249,21 +226,20 @@ impl PooledBuf {
     /// # Safety
     /// `start..start + len` are initialised bytes of the slot's block.
     pub(in crate::bytes) unsafe fn thawed(taken: Taken, start: NonNull<u8>, len: usize) -> Self {
-        let mut buf = Self::from_taken(taken);
-        if start != buf.ptr {
-            // SAFETY: both inside the block, which this handle owns.
-            unsafe { start.copy_to(buf.ptr, len) };
-            buf.held().written(len);
+        let held = taken.held();
+        if start != held.ptr() {
+            // SAFETY: both inside the block, which is ours.
+            unsafe { start.copy_to(held.ptr(), len) };
+            held.written(len);
         }
-        buf.len = len;
-        buf
+        // SAFETY: the caller's promise, moved to the front.
+        unsafe { Self::from_taken(taken, len) }
     }
 
     /// Moves the bytes into a block of at least `capacity` bytes. The old one goes home.
     #[cold]
     fn move_to(&mut self, capacity: usize) -> Result<(), Error> {
-        self.fold();
-        let mut larger = PooledBuf::from_taken(taken::obtain(self.core(), capacity, Want::Any)?);
+        let mut larger = PooledBuf::empty(taken::obtain(self.core(), capacity, Want::Any)?);
         // SAFETY: two blocks; the new one is the larger.
         unsafe { self.ptr.copy_to_nonoverlapping(larger.ptr, self.len) };
         // SAFETY: just written.
@@ -284,53 +260,15 @@ impl PooledBuf {
         // SAFETY: the handle holds the slot.
         unsafe { core::home_of(self.slot()) }
     }
-
-    /// The slot, its memory as an idle slot's must be.
-    fn into_idle(mut self) -> Taken {
-        self.fold();
-        // SAFETY: this handle holds the slot, and nobody borrows its bytes.
-        unsafe { make_idle(self.held(), self.wipes) };
-        self.into_taken()
-    }
 }
 
 impl Drop for PooledBuf {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.fold();
-        let taken = Taken { slot: self.slot(), lane: self.lane, wipes: self.wipes };
-        // SAFETY: the handle held the slot and does not use it again.
-        unsafe { go_home(taken, self.held()) };
+        // SAFETY: the handle does not use the slot again, and the marks are raised.
+        unsafe { taken::go_home(Taken { slot: self.slot, lane: self.lane }) };
     }
-}
-
-/// Sends a buffer's slot home, unique or frozen.
-///
-/// # Safety
-/// The caller holds the slot, whose content is `held`, and uses neither again. The marks are raised for all that was written.
-#[inline(always)]
-pub(in crate::bytes) unsafe fn go_home(taken: Taken, held: &Held) {
-    // SAFETY: the caller's promise.
-    unsafe { make_idle(held, taken.wipes) };
-    // SAFETY: as above; the memory is as an idle slot's must be.
-    cache::with(|cache| unsafe { store::put(cache, taken.lane, taken.slot) });
-}
-
-/// Makes a block ready to lie idle.
-///
-/// # Safety
-/// The caller holds the slot and nobody borrows its bytes.
-#[inline(always)]
-unsafe fn make_idle(held: &Held, wipes: bool) {
-    if wipes {
-        // SAFETY: the caller's promise.
-        unsafe { held.wipe() };
-    } else if cfg!(debug_assertions) {
-        // SAFETY: as above.
-        unsafe { held.scribble() };
-    }
-    // SAFETY: as above.
-    unsafe { held.rest() };
 }
 
 impl Deref for PooledBuf {

@@ -1,42 +1,46 @@
 //! How a byte pool comes by a slot: from this thread's cache, from the depot, from fresh memory, or from other threads' caches.
 
 use std::alloc::Layout;
+use std::ptr::NonNull;
 
 use crate::bytes::SizeClass;
 use crate::bytes::buf::{Held, PooledBuf};
 use crate::bytes::pool::ByteCore;
 use crate::engine::cache;
 use crate::engine::lanes::Lane;
-use crate::engine::slot::SlotPtr;
+use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store;
 use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::error::Error;
 use crate::sync::DEPTH;
 
-/// A slot on its way from a pool into a handle, held by whoever has this.
+/// A slot on its way from a pool into a handle, or from one handle into another, held by whoever has this. Not a handle yet: what is
+/// dropped is lost, so nothing that may unwind stands between.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    pub(super) slot: SlotPtr,
+pub struct Taken {
+    pub(super) slot: NonNull<Slot<Held>>,
+    /// Where it may be cached when it comes home; NONE if it must not be before something else has been done.
     pub(super) lane: Lane,
-    /// The pool wipes what comes home.
-    pub(super) wipes: bool,
 }
 
 impl Taken {
     /// # Safety
-    /// The caller holds the slot, one of a byte pool, and hands it over. `lane` is its store's or NONE, `wipes` its pool's.
+    /// The caller holds the slot, one of a byte pool, and hands it over. `lane` is its store's, or NONE.
     #[inline(always)]
-    pub(in crate::bytes) unsafe fn new(slot: SlotPtr, lane: Lane, wipes: bool) -> Self {
-        Taken { slot, lane, wipes }
+    pub(in crate::bytes) unsafe fn new(slot: NonNull<Slot<Held>>, lane: Lane) -> Self {
+        Taken { slot, lane }
     }
 
+    /// For slots that this core has just handed out.
     #[inline(always)]
     fn of(core: &ByteCore, slot: SlotPtr, lane: Lane) -> Self {
-        // SAFETY: private, and called with slots that this core has just handed out.
-        unsafe { Taken::new(slot, lane, core.keeper().wipes()) }
+        let taken = Taken { slot: slot.cast(), lane: core.keeper().lane_home(lane) };
+        // SAFETY: handed out, so held.
+        unsafe { taken.held().wake() };
+        taken
     }
 
-    pub(in crate::bytes) fn slot(&self) -> SlotPtr {
+    pub(in crate::bytes) fn slot(&self) -> NonNull<Slot<Held>> {
         self.slot
     }
 
@@ -44,8 +48,30 @@ impl Taken {
         self.lane
     }
 
-    pub(in crate::bytes) fn wipes(&self) -> bool {
-        self.wipes
+    #[inline(always)]
+    pub(super) fn held(&self) -> &Held {
+        // SAFETY: whoever has this holds the slot.
+        unsafe { self.slot.as_ref() }.content()
+    }
+
+    /// Makes bytes below `len`, which is within the capacity, zero.
+    #[inline(always)]
+    pub(in crate::bytes) fn make_zero_to(&self, len: usize) {
+        let held = self.held();
+        if !held.is_zero_to(len) {
+            // SAFETY: held, and no handle lends its bytes out.
+            unsafe { held.make_zero_to(len) };
+        }
+    }
+
+    /// Makes bytes below `len`, which is within the capacity, initialised.
+    #[inline(always)]
+    pub(in crate::bytes) fn make_init_to(&self, len: usize) {
+        let held = self.held();
+        if !held.is_init_to(len) {
+            // SAFETY: held, and no handle lends its bytes out.
+            unsafe { held.make_init_to(len) };
+        }
     }
 }
 
@@ -141,15 +167,74 @@ pub(in crate::bytes) fn return_all(mut bufs: Vec<PooledBuf>) {
     let mut bufs = bufs.into_iter().peekable();
     while let Some(first) = bufs.next() {
         let home = first.home();
-        let Taken { slot, lane, .. } = first.into_idle();
-        let mut run = [slot; DEPTH];
+        let lane = first.lane;
+        let mut run = [into_idle(first); DEPTH];
         let mut len = 1;
         while len < DEPTH {
             let Some(next) = bufs.next_if(|next| next.home() == home) else { break };
-            run[len] = next.into_idle().slot;
+            run[len] = into_idle(next);
             len += 1;
         }
         // SAFETY: the handles held these slots, of one store, and are gone.
         cache::with(|cache| unsafe { store::put_many(cache, lane, &run[..len]) });
     }
+}
+
+/// The slot of a handle, its memory as an idle slot's must be.
+fn into_idle(buf: PooledBuf) -> SlotPtr {
+    let taken = buf.into_taken();
+    if taken.lane == Lane::NONE {
+        // SAFETY: the handle is gone; it raised the marks.
+        unsafe { make_idle(&taken) };
+    } else {
+        // SAFETY: as above.
+        unsafe { taken.held().rest() };
+    }
+    SlotPtr::new(taken.slot)
+}
+
+/// Sends a buffer's slot home, unique or frozen.
+///
+/// # Safety
+/// The slot is not used again. Its marks are raised for all that was written.
+#[inline(always)]
+pub(in crate::bytes) unsafe fn go_home(taken: Taken) {
+    if cfg!(any(debug_assertions, millpond_asan)) && taken.lane != Lane::NONE {
+        // SAFETY: the caller's promise.
+        unsafe { taken.held().rest() };
+    }
+    let slot = SlotPtr::new(taken.slot);
+    // SAFETY: the caller's promise. With a lane, the memory is as an idle slot's must be; without, nothing is cached.
+    if !cache::with(|cache| unsafe { store::put_cached(cache, taken.lane, slot) }) {
+        // SAFETY: not taken, so still held.
+        unsafe { go_home_slowly(taken) };
+    }
+}
+
+/// # Safety
+/// As [`go_home`].
+#[cold]
+#[inline(never)]
+unsafe fn go_home_slowly(taken: Taken) {
+    if taken.lane == Lane::NONE {
+        // SAFETY: the caller's promise.
+        unsafe { make_idle(&taken) };
+    }
+    // SAFETY: the caller's promise; the memory is as an idle slot's must be.
+    cache::with(|cache| unsafe { store::put_slowly(cache, SlotPtr::new(taken.slot)) });
+}
+
+/// Makes memory ready to lie idle, wiped if the pool wipes.
+///
+/// # Safety
+/// As [`go_home`].
+unsafe fn make_idle(taken: &Taken) {
+    // SAFETY: held, a slot of a byte pool.
+    let core = unsafe { ByteCore::of_slot(SlotPtr::new(taken.slot)) };
+    if core.keeper().wipes() {
+        // SAFETY: the caller's promise.
+        unsafe { taken.held().wipe() };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { taken.held().rest() };
 }

@@ -52,7 +52,7 @@ impl PooledBuf {
     #[cold]
     fn grow(&mut self, additional: usize) -> Result<(), Error> {
         let limit = self.core().keeper().max_request();
-        let needed = self.len().checked_add(additional).unwrap_or(usize::MAX);
+        let needed = self.len().saturating_add(additional);
         if needed > limit {
             return Err(Error::TooLarge { requested: needed, limit });
         }
