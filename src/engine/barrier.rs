@@ -6,10 +6,12 @@
 //! owner's commit, or the owner's look sees what the robber wrote before. Where the system has no such call, magazines are born
 //! with a permanent request bit that sends each operation through the slow check, with real fences on both sides.
 
-use std::sync::atomic::{AtomicU8, Ordering::*};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU8, compiler_fence};
 
+#[cfg(not(loom))]
 use crate::memory::os;
-use crate::sync::fence;
+use crate::sync::{Ordering::*, fence};
 
 /// How the two sides meet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,59 +22,87 @@ pub(crate) enum Barrier {
     Symmetric,
 }
 
-const UNKNOWN: u8 = 0;
-const ASYMMETRIC: u8 = 1;
-const SYMMETRIC: u8 = 2;
-static KIND: AtomicU8 = AtomicU8::new(UNKNOWN);
-
-/// Which barrier this process uses. The first call asks the system (17 us in a process with one thread, 28 ms measured in one
-/// with many), so it belongs into the building of a pool.
-pub(crate) fn kind() -> Barrier {
-    match KIND.load(Relaxed) {
-        ASYMMETRIC => Barrier::Asymmetric,
-        SYMMETRIC => Barrier::Symmetric,
-        _ => decide(),
-    }
-}
-
-#[cold]
-fn decide() -> Barrier {
-    // Loom, Miri and ThreadSanitizer know nothing of the system call.
-    let emulated = cfg!(any(loom, miri, millpond_tsan));
-    let found = if !emulated && os::register_barrier() { ASYMMETRIC } else { SYMMETRIC };
-    // All threads must agree for good, whatever a second question to the system would bring.
-    let agreed = KIND.compare_exchange(UNKNOWN, found, Relaxed, Relaxed).err().unwrap_or(found);
-    if agreed == ASYMMETRIC { Barrier::Asymmetric } else { Barrier::Symmetric }
-}
-
-/// The owner's side, between its commit and its look at `att`.
 #[cfg(not(loom))]
-#[inline(always)]
-pub(super) fn light() {
-    std::sync::atomic::compiler_fence(SeqCst);
-}
+pub(crate) use system::kind;
+#[cfg(not(loom))]
+pub(super) use system::{heavy, light};
 
-/// Loom knows no compiler fence: a real one stands in, or none at all where the model says that the barrier has long happened.
-#[cfg(loom)]
-pub(super) fn light() {
-    if !model::ALREADY_ASKED.load(Relaxed) {
+#[cfg(not(loom))]
+mod system {
+    use super::*;
+
+    const UNKNOWN: u8 = 0;
+    const ASYMMETRIC: u8 = 1;
+    const SYMMETRIC: u8 = 2;
+    static KIND: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+    /// Which barrier this process uses. The first call asks the system (17 us in a process with one thread, 28 ms measured in one
+    /// with many), so it belongs into the building of a pool.
+    pub(crate) fn kind() -> Barrier {
+        match KIND.load(Relaxed) {
+            ASYMMETRIC => Barrier::Asymmetric,
+            SYMMETRIC => Barrier::Symmetric,
+            _ => decide(),
+        }
+    }
+
+    #[cold]
+    fn decide() -> Barrier {
+        // Miri and ThreadSanitizer know nothing of the system call.
+        let emulated = cfg!(any(miri, millpond_tsan));
+        let found = if !emulated && os::register_barrier() { ASYMMETRIC } else { SYMMETRIC };
+        // All threads must agree for good, whatever a second question to the system would bring.
+        let agreed = KIND.compare_exchange(UNKNOWN, found, Relaxed, Relaxed).err().unwrap_or(found);
+        if agreed == ASYMMETRIC { Barrier::Asymmetric } else { Barrier::Symmetric }
+    }
+
+    /// The owner's side, between its commit and its look at `att`.
+    #[inline(always)]
+    pub(in crate::engine) fn light() {
+        compiler_fence(SeqCst);
+    }
+
+    /// The robber's side, between its request and its look at the magazines.
+    pub(in crate::engine) fn heavy() {
+        // All there is to it when the barrier is symmetric; otherwise it orders the requests before the call.
         fence(SeqCst);
+        if kind() == Barrier::Asymmetric {
+            assert!(os::barrier(), "membarrier failed after it was registered: {}", std::io::Error::last_os_error());
+        }
     }
 }
 
+#[cfg(loom)]
+pub(crate) use model::kind;
+#[cfg(loom)]
+pub(super) use model::{heavy, light};
+
+/// Loom knows neither compiler fence nor system call: fences stand in.
 #[cfg(loom)]
 pub(super) mod model {
-    /// Set by models in which request and barrier lie before the owner's first operation. A fence in the owner would hide what
-    /// the orderings written in the code must do by themselves.
-    pub(in crate::engine) static ALREADY_ASKED: std::sync::atomic::AtomicBool =
-        std::sync::atomic::AtomicBool::new(false);
-}
+    use std::cell::Cell;
 
-/// The robber's side, between its request and its look at the magazines.
-pub(super) fn heavy() {
-    // Orders the requests, written by read-modify-writes, before the barrier for the symmetric kind, too.
-    fence(SeqCst);
-    if kind() == Barrier::Asymmetric {
-        assert!(os::barrier(), "membarrier failed after it was registered: {}", std::io::Error::last_os_error());
+    use super::*;
+
+    thread_local! {
+        /// The kind of the magazines that are made from now on. (All threads of a model run on one thread of the system.)
+        pub(in crate::engine) static KIND: Cell<Barrier> = const { Cell::new(Barrier::Asymmetric) };
+        /// Set by models in which request and barrier lie before the owner's first operation. A fence in the owner would hide
+        /// what the orderings written in the code must do by themselves.
+        pub(in crate::engine) static ALREADY_ASKED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(crate) fn kind() -> Barrier {
+        KIND.get()
+    }
+
+    pub(in crate::engine) fn light() {
+        if !ALREADY_ASKED.get() && kind() == Barrier::Asymmetric {
+            fence(SeqCst);
+        }
+    }
+
+    pub(in crate::engine) fn heavy() {
+        fence(SeqCst);
     }
 }

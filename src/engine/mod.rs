@@ -25,6 +25,8 @@ pub(crate) mod core;
 mod depot;
 pub(crate) mod lanes;
 mod magazine;
+#[cfg(all(test, loom))]
+mod models;
 mod seats;
 pub(crate) mod slot;
 pub(crate) mod store;

@@ -17,14 +17,16 @@ pub(super) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps at least `bytes` zero bytes, rounded up to OS pages; `None` when the system has no such memory.
+    /// Maps at least `bytes` zero bytes, rounded up to OS pages; `None` when the system has no such
+    /// memory.
     pub(super) fn new(bytes: usize, align: usize) -> Option<Self> {
         let len = Self::len_for(bytes)?;
         let base = os::map(len, align)?;
         Some(Self { base, len, align })
     }
 
-    /// The length of a mapping for so many bytes; `None` for zero bytes and for more than fit in the address space.
+    /// The length of a mapping for so many bytes; `None` for zero bytes and for more than fit in
+    /// the address space.
     fn len_for(bytes: usize) -> Option<usize> {
         let len = bytes.checked_next_multiple_of(os::page_size())?;
         (len != 0).then_some(len)
@@ -33,7 +35,8 @@ impl Mapping {
     /// Takes back what [`into_base`](Self::into_base) has let go.
     ///
     /// # Safety
-    /// `base` comes from `into_base` of a mapping made by `new(bytes, align)`, and is taken back once.
+    /// `base` comes from `into_base` of a mapping made by `new(bytes, align)`, and is taken back
+    /// once.
     pub(super) unsafe fn from_base(base: NonNull<u8>, bytes: usize, align: usize) -> Self {
         let len = bytes.next_multiple_of(os::page_size());
         Self { base, len, align }
@@ -64,7 +67,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: these are the values of one `os::map`, and the owner drops it once, with nothing left that points into it.
+        // SAFETY: these are the values of one `os::map`, and the owner drops it once, with nothing
+        // left that points into it.
         unsafe { os::unmap(self.base, self.len, self.align) }
     }
 }

@@ -8,7 +8,8 @@ pub(super) use super::mmap::{map, page_size, unmap};
 
 /// Fails for pages that are locked in memory; these keep their bytes.
 pub(super) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {
-    // SAFETY: whole pages of a private anonymous mapping that nobody uses. The next access finds zero pages.
+    // SAFETY: whole pages of a private anonymous mapping that nobody uses. The next access finds
+    // zero pages.
     unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTNEED) == 0 }
 }
 

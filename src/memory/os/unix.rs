@@ -1,4 +1,5 @@
-//! Every unix but Linux: `madvise` promises nothing about the bytes, and no thread can run a barrier on the others.
+//! Every unix but Linux: `madvise` promises nothing about the bytes, and no thread can run a
+//! barrier on the others.
 
 use std::ptr::NonNull;
 
@@ -6,7 +7,8 @@ pub(super) use super::mmap::{map, page_size, total_memory, unmap};
 
 /// The system takes the pages when it is short of memory, so they may hold old bytes or zeroes.
 pub(super) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {
-    // SAFETY: whole pages of a private anonymous mapping that nobody uses. Should it fail, they stay as they are.
+    // SAFETY: whole pages of a private anonymous mapping that nobody uses. Should it fail, they
+    // stay as they are.
     unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_FREE) };
     false
 }

@@ -21,10 +21,11 @@ pub(super) fn page_size() -> usize {
     info.dwPageSize as usize
 }
 
-/// A reservation cannot be trimmed. Where the system's own alignment (64 KiB) does not do, this finds an aligned
-/// address inside a larger reservation, gives that up and asks for the address.
+/// A reservation cannot be trimmed. Where the system's own alignment (64 KiB) does not do, this
+/// finds an aligned address inside a larger reservation, gives that up and asks for the address.
 ///
-/// `VirtualAlloc2` would align by itself, but a program that imports it does not start before Windows 10 1803.
+/// `VirtualAlloc2` would align by itself, but a program that imports it does not start before
+/// Windows 10 1803.
 pub(super) fn map(len: usize, align: usize) -> Option<NonNull<u8>> {
     let base = map_at(ptr::null(), len, MEM_RESERVE | MEM_COMMIT)?;
     if base.addr().get() % align == 0 {

@@ -1,0 +1,225 @@
+//! Life and death of a core: closing against returns, attaching, exits and robberies, and a lane that is used again.
+
+use std::sync::Arc as Shared;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use loom::sync::mpsc;
+use loom::thread;
+
+use super::{Token, explore, full, touch};
+use crate::engine::cache::Cache;
+use crate::engine::core::{Handle, Keeper, Limits, StoreConfig};
+use crate::engine::slot::SlotPtr;
+use crate::engine::store::{self, Keeping};
+
+/// What happened to a core and its slots, seen from outside.
+#[derive(Default)]
+struct Fate {
+    vacated: AtomicUsize,
+    freed: AtomicUsize,
+}
+
+struct Witness(Shared<Fate>);
+
+impl Keeper for Witness {
+    type Content = Token;
+
+    fn vacate(&self, token: &Token, _: usize) -> usize {
+        token.touch();
+        self.0.vacated.fetch_add(1, Relaxed);
+        64
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.freed.fetch_add(1, Relaxed);
+    }
+}
+
+type Pool = Handle<Witness>;
+
+fn pool() -> (Pool, Shared<Fate>) {
+    let fate = Shared::new(Fate::default());
+    let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
+    let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
+    (Handle::new(Witness(fate.clone()), &[store], limits), fate)
+}
+
+fn born(pool: &Pool) -> Held {
+    Held(pool.birth(0, 64, Token::new()).ok().expect("memory for a slot"))
+}
+
+/// A slot in a thread's hand.
+struct Held(SlotPtr);
+
+// SAFETY: a slot may be handed to another thread.
+unsafe impl Send for Held {}
+
+impl Held {
+    fn put(self, cache: &Cache, pool_lane: Option<&Pool>) {
+        touch(self.0);
+        let lane = pool_lane.map_or(crate::engine::lanes::Lane::NONE, |pool| pool.core().lane(0));
+        // SAFETY: held, and not used again.
+        unsafe {
+            if !store::put_cached(cache, lane, self.0) {
+                store::put_slowly(cache, self.0);
+            }
+        }
+    }
+}
+
+fn take(pool: &Pool, cache: &Cache) -> Option<Held> {
+    let core = pool.core();
+    let slot = core.take_cached(cache, core.lane(0)).or_else(|| core.take_idle(cache, 0))?;
+    touch(slot);
+    Some(Held(slot))
+}
+
+fn assert_gone(fate: &Fate, slots: usize) {
+    assert_eq!(fate.vacated.load(Relaxed), slots, "slots retired");
+    assert_eq!(fate.freed.load(Relaxed), 1, "cores freed");
+}
+
+/// The last handle goes while another thread, which has no magazine yet, returns a slot and exits.
+#[test]
+fn a_pool_dropped_while_a_slot_comes_home_is_freed_once() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (pool, fate) = pool();
+        let slot = born(&pool);
+        let other = thread::spawn(move || {
+            let cache = Cache::new();
+            slot.put(&cache, None);
+            cache.exit();
+        });
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 1);
+    });
+}
+
+/// As above, the returning thread having a magazine with something in it.
+#[test]
+fn a_pool_dropped_empties_the_magazine_of_a_busy_thread() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (pool, fate) = pool();
+        let (first, second) = (born(&pool), born(&pool));
+        let lane_holder = pool.clone();
+        let (ready, go) = mpsc::channel();
+        let other = thread::spawn(move || {
+            let cache = Cache::new();
+            first.put(&cache, Some(&lane_holder));
+            let lane = lane_holder.core().lane(0);
+            drop(lane_holder);
+            ready.send(()).unwrap();
+            touch(second.0);
+            // SAFETY: held, and not used again.
+            unsafe {
+                if !store::put_cached(&cache, lane, second.0) {
+                    store::put_slowly(&cache, second.0);
+                }
+            }
+            cache.exit();
+        });
+        go.recv().unwrap();
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 2);
+    });
+}
+
+/// A sleeping thread's magazine holds nothing back: all is retired before its owner does anything.
+#[test]
+fn a_pool_dropped_frees_what_a_sleeping_thread_has_cached() {
+    explore(None, || {
+        let (pool, fate) = pool();
+        let cache = Cache::new();
+        born(&pool).put(&cache, Some(&pool));
+        drop(pool);
+        assert_gone(&fate, 1);
+        cache.exit();
+    });
+}
+
+/// One thread takes and returns while another steals.
+#[test]
+fn a_steal_and_a_get_never_have_the_same_slot() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (pool, fate) = pool();
+        let cache = Cache::new();
+        born(&pool).put(&cache, Some(&pool));
+        let others = pool.clone();
+        let thief = thread::spawn(move || {
+            if let Some(slot) = others.core().steal(0) {
+                touch(slot);
+                Held(slot).put(&Cache::new(), None);
+            }
+        });
+        if let Some(slot) = take(&pool, &cache) {
+            slot.put(&cache, Some(&pool));
+        }
+        thief.join().unwrap();
+        let stats = pool.core().stats(0);
+        assert_eq!((stats.resident, stats.in_caches + stats.in_depot), (1, 1));
+        cache.exit();
+        drop(pool);
+        assert_gone(&fate, 1);
+    });
+}
+
+/// A thread exits while the pool is dropped: one of the two ends the attachment.
+#[test]
+fn an_exit_and_a_drop_end_an_attachment_once() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let (pool, fate) = pool();
+        let held = born(&pool);
+        let attached = pool.clone();
+        let (ready, go) = mpsc::channel();
+        let other = thread::spawn(move || {
+            let cache = Cache::new();
+            held.put(&cache, Some(&attached));
+            drop(attached);
+            ready.send(()).unwrap();
+            cache.exit();
+        });
+        go.recv().unwrap();
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 1);
+    });
+}
+
+/// The lane of a pool that is gone serves another, while a thread still has the old magazine under it.
+#[test]
+fn a_lane_used_again_keeps_the_pools_apart() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (old, old_fate) = pool();
+        let cache = Cache::new();
+        born(&old).put(&cache, Some(&old));
+        let old_lane = old.core().lane(0);
+        let late = born(&old);
+        let dropper = thread::spawn(move || drop(old));
+        touch(late.0);
+        // SAFETY: held, and not used again.
+        unsafe {
+            if !store::put_cached(&cache, old_lane, late.0) {
+                store::put_slowly(&cache, late.0);
+            }
+        }
+        dropper.join().unwrap();
+        assert_gone(&old_fate, 2);
+
+        let (new, new_fate) = pool();
+        let other_cache = Cache::new();
+        born(&new).put(&other_cache, None);
+        assert_eq!(new.core().lane(0), old_lane, "the model is about a lane used again");
+        assert!(take(&new, &cache).is_none_or(|_| false), "a slot out of nowhere");
+        born(&new).put(&cache, Some(&new));
+        let stats = new.core().stats(0);
+        assert_eq!((stats.resident, stats.in_caches), (2, 2));
+        cache.exit();
+        other_cache.exit();
+        drop(new);
+        assert_gone(&new_fate, 2);
+    });
+}
