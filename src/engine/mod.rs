@@ -26,7 +26,7 @@ mod depot;
 pub(crate) mod lanes;
 mod magazine;
 #[cfg(all(test, loom))]
-mod models;
+pub(crate) mod models;
 mod seats;
 pub(crate) mod slot;
 pub(crate) mod store;

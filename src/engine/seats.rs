@@ -64,14 +64,14 @@ impl Seats {
             next: AtomicPtr::new(ptr::null_mut()),
         })?;
         // SAFETY: made above; seats are freed with the list alone.
-        let seat = unsafe { seat.as_ref() };
+        let shared = unsafe { seat.as_ref() };
         let mut first = self.first.load(Relaxed);
         loop {
             // Relaxed: published by the Release below.
-            seat.next.store(first, Relaxed);
+            shared.next.store(first, Relaxed);
             // Release pairs with the Acquire in `iter`. No ABA: seats never leave the list.
-            match self.first.compare_exchange_weak(first, ptr::from_ref(seat).cast_mut(), Release, Relaxed) {
-                Ok(_) => return Some(seat),
+            match self.first.compare_exchange_weak(first, seat.as_ptr(), Release, Relaxed) {
+                Ok(_) => return Some(shared),
                 Err(now) => first = now,
             }
         }

@@ -63,3 +63,121 @@ fn too_many_handles() -> ! {
     // As `Arc` does: a panic could be caught, and the next clone would go on.
     std::process::abort()
 }
+
+/// Frozen handles on two threads over one piece of data: read while shared, written by whoever has it alone.
+#[cfg(all(test, loom))]
+mod models {
+    use loom::cell::UnsafeCell;
+    use loom::thread;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::models::explore;
+
+    struct Shared {
+        count: Count,
+        bytes: UnsafeCell<u32>,
+        /// How many handles found themselves the last.
+        gone: std::sync::atomic::AtomicU32,
+    }
+
+    // SAFETY: what the models check.
+    unsafe impl Sync for Shared {}
+    // SAFETY: as above.
+    unsafe impl Send for Shared {}
+
+    impl Shared {
+        fn frozen() -> Arc<Self> {
+            let shared = Shared { count: Count::new(), bytes: UnsafeCell::new(0), gone: 0.into() };
+            shared.count.freeze();
+            Arc::new(shared)
+        }
+
+        fn read(&self) {
+            // SAFETY: shared if the count is right; loom checks.
+            self.bytes.with(|bytes| unsafe { *bytes });
+        }
+
+        fn write(&self) {
+            // SAFETY: exclusive if the count is right; loom checks.
+            self.bytes.with_mut(|bytes| unsafe { *bytes += 1 });
+        }
+
+        fn drop_handle(&self) {
+            self.read();
+            if self.count.remove() {
+                self.write();
+                self.gone.fetch_add(1, Relaxed);
+            }
+        }
+
+        /// As `PooledBytes::try_into_mut`.
+        fn thaw(&self) -> bool {
+            let alone = self.count.is_one();
+            if alone {
+                self.count.thaw();
+                self.write();
+            }
+            alone
+        }
+
+        fn assert_gone_once(&self) {
+            assert_eq!(self.gone.load(Relaxed), 1, "handles that were the last");
+        }
+    }
+
+    #[test]
+    fn one_of_the_dropped_clones_is_the_last() {
+        explore(None, || {
+            let first = Shared::frozen();
+            first.count.add();
+            let second = first.clone();
+            let other = thread::spawn(move || {
+                second.count.add();
+                second.drop_handle();
+                second.drop_handle();
+            });
+            first.drop_handle();
+            other.join().unwrap();
+            first.assert_gone_once();
+        });
+    }
+
+    #[test]
+    fn bytes_are_thawed_by_the_only_handle_alone() {
+        explore(None, || {
+            let first = Shared::frozen();
+            first.count.add();
+            let second = first.clone();
+            let other = thread::spawn(move || second.drop_handle());
+            first.read();
+            if first.thaw() {
+                // Unique again: dropped without the count, or frozen anew.
+                first.count.freeze();
+            }
+            first.drop_handle();
+            other.join().unwrap();
+            first.assert_gone_once();
+        });
+    }
+
+    #[test]
+    fn two_handles_never_both_thaw() {
+        explore(None, || {
+            let first = Shared::frozen();
+            first.count.add();
+            let second = first.clone();
+            let thaw_or_drop = |shared: &Shared| {
+                let thawed = shared.thaw();
+                if !thawed {
+                    shared.drop_handle();
+                }
+                thawed
+            };
+            let other = thread::spawn(move || thaw_or_drop(&second));
+            let mine = thaw_or_drop(&first);
+            let theirs = other.join().unwrap();
+            assert!(!(mine && theirs));
+        });
+    }
+}

@@ -144,7 +144,7 @@ fn a_pool_dropped_frees_what_a_sleeping_thread_has_cached() {
 /// One thread takes and returns while another steals.
 #[test]
 fn a_steal_and_a_get_never_have_the_same_slot() {
-    explore(Some(if full() { 3 } else { 2 }), || {
+    explore(if full() { None } else { Some(5) }, || {
         let (pool, fate) = pool();
         let cache = Cache::new();
         born(&pool).put(&cache, Some(&pool));

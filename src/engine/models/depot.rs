@@ -91,7 +91,7 @@ fn a_late_pop_is_not_fooled_by_a_batch_that_came_back() {
 
 #[test]
 fn three_threads_lose_nothing() {
-    explore(Some(if full() { 3 } else { 2 }), || {
+    explore(Some(if full() { 4 } else { 3 }), || {
         let (shop, all) = Shop::new(&[2, 1], 1);
         let (taker, cycler) = (shop.clone(), shop.clone());
         let taker = thread::spawn(move || taker.pop(2));

@@ -6,6 +6,9 @@ mod core;
 mod depot;
 mod magazine;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use loom::cell::UnsafeCell;
 
 use crate::engine::slot::SlotPtr;
@@ -48,11 +51,21 @@ fn assert_all_in_one_place(slots: &[SlotPtr], places: &[&[SlotPtr]]) {
 }
 
 /// Explores all interleavings, or those with at most so many preemptions where all are too many.
-fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    // Lanes are process-wide, so models take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let explored = Arc::new(AtomicUsize::new(0));
+    let count = explored.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = preemptions;
     builder.max_branches = 100_000;
-    builder.check(model);
+    builder.check(move || {
+        count.fetch_add(1, Relaxed);
+        model();
+    });
+    let bound = preemptions.map_or("any number of".into(), |bound| format!("at most {bound}"));
+    println!("{} interleavings, {bound} preemptions", explored.load(Relaxed));
 }
 
 /// A longer run for `ci/full`.
