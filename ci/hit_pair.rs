@@ -14,7 +14,9 @@ use millpond::{BufferPool, Capacity, Recycled};
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn hit_recycled(pool: &BufferPool) {
-    pool.get(Recycled(4096))[0] = 1;
+    if let Some(byte) = pool.get(Recycled(4096)).first_mut() {
+        *byte = 1;
+    }
 }
 
 /// An empty buffer, asked for its room.
