@@ -30,7 +30,7 @@ extern "C" fn hit_capacity(pool: &BufferPool) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn hit_zeroed(pool: &BufferPool) {
-    black_box(pool.get(4096)[0]);
+    black_box(pool.get(4096).first());
 }
 
 /// A mistake for the gate to find: a counter that all threads share.
