@@ -19,3 +19,45 @@ pub(crate) const DEPTH: usize = if cfg!(loom) { 3 } else { 64 };
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
 /// Slots in the first segment of a slot table.
 pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 32 };
+
+/// A place in a magazine. Owner and robber never use one at the same time, but a relaxed atomic costs nothing and spares the argument for
+/// every stale glance; under loom it is a plain cell, so that models report any use that the protocol does not order.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Place<T>(AtomicPtr<T>);
+
+#[cfg(not(loom))]
+impl<T> Place<T> {
+    pub(crate) fn empty() -> Self {
+        Place(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> *mut T {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: *mut T) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Place<T>(loom::cell::Cell<*mut T>);
+
+#[cfg(loom)]
+impl<T> Place<T> {
+    pub(crate) fn empty() -> Self {
+        Place(loom::cell::Cell::new(std::ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self) -> *mut T {
+        self.0.get()
+    }
+
+    pub(crate) fn set(&self, value: *mut T) {
+        self.0.set(value);
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) struct SizeClass(pub(crate) usize);
 /// A table of size classes, ascending.
 #[derive(Debug)]
 pub(crate) struct SizeClasses {
+    /// The largest size that is looked up.
+    limit: usize,
     /// Computed, not looked up.
     is_default: bool,
     sizes: Box<[usize]>,
@@ -28,15 +30,17 @@ pub(crate) struct SizeClasses {
 impl SizeClasses {
     /// # Panics
     /// If `sizes` is not ascending, not free of zeroes, empty or longer than [`MAX_CLASSES`]: the builder has checked it.
-    pub(crate) fn new(sizes: Vec<usize>) -> Self {
+    pub(crate) fn new(sizes: Vec<usize>, max_request: usize) -> Self {
         assert!(!sizes.is_empty() && sizes.len() <= MAX_CLASSES && sizes[0] > 0);
         assert!(sizes.is_sorted_by(|a, b| a < b));
-        let is_default = sizes == default_sizes();
+        let limit = sizes[sizes.len() - 1].min(max_request);
+        // With a lower limit the computation would serve, on a hit, what it must refuse.
+        let is_default = limit == LARGEST && sizes == default_sizes();
         let first = if is_default { Box::new([]) as Box<[u8]> } else { index(&sizes) };
-        SizeClasses { is_default, sizes: sizes.into(), first }
+        SizeClasses { limit, is_default, sizes: sizes.into(), first }
     }
 
-    /// The smallest class that holds `size` bytes, or none above the largest.
+    /// The smallest class that holds `size` bytes, or none above the largest class and the largest request.
     #[inline(always)]
     pub(crate) fn of(&self, size: usize) -> Option<SizeClass> {
         if self.is_default {
@@ -50,7 +54,7 @@ impl SizeClasses {
     /// Two loads and two comparisons, unless more than two classes share a sixteenth of a doubling.
     #[inline(never)]
     fn looked_up(&self, size: usize) -> Option<SizeClass> {
-        if size > self.sizes[self.sizes.len() - 1] {
+        if size > self.limit {
             return None;
         }
         let class = usize::from(self.first[step(size)]);
@@ -130,12 +134,19 @@ mod tests {
 
     #[test]
     fn the_default_class_is_the_one_a_search_finds() {
-        let classes = SizeClasses::new(default_sizes());
+        let classes = SizeClasses::new(default_sizes(), usize::MAX);
         let edges = default_sizes().into_iter().flat_map(|s| [s - 1, s, s + 1]);
         for size in (0..5000).chain(edges) {
             assert_eq!(classes.of(size), searched(classes.sizes(), size), "size {size}");
         }
         assert_eq!(classes.of(usize::MAX), None);
+    }
+
+    #[test]
+    fn no_class_serves_more_than_the_largest_request() {
+        let classes = SizeClasses::new(default_sizes(), 900);
+        assert_eq!(classes.of(900), searched(classes.sizes(), 900));
+        assert_eq!(classes.of(901), None);
     }
 
     #[test]
@@ -154,7 +165,7 @@ mod tests {
             asked in proptest::collection::vec(0usize..1 << 21, 1..200),
         ) {
             let sizes: Vec<_> = sizes.into_iter().collect();
-            let classes = SizeClasses::new(sizes.clone());
+            let classes = SizeClasses::new(sizes.clone(), usize::MAX);
             for size in asked.into_iter().chain(sizes.iter().flat_map(|&s| [s - 1, s, s + 1])) {
                 prop_assert_eq!(classes.of(size), searched(&sizes, size), "size {}", size);
             }
@@ -163,7 +174,7 @@ mod tests {
         #[test]
         fn crowded_tables_are_looked_up_as_searched(start in 1usize..100_000, count in 1..MAX_CLASSES) {
             let sizes: Vec<_> = (start..start + count).collect();
-            let classes = SizeClasses::new(sizes.clone());
+            let classes = SizeClasses::new(sizes.clone(), usize::MAX);
             for size in start.saturating_sub(2)..start + count + 2 {
                 prop_assert_eq!(classes.of(size), searched(&sizes, size), "size {}", size);
             }

@@ -55,6 +55,8 @@ pub(crate) struct ByteKeeper {
     classes: SizeClasses,
     /// Zeroed before it lies idle.
     wipes: bool,
+    /// All bits set in a pool that wipes.
+    hidden: u32,
     /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
     closed: AtomicBool,
     max_request: usize,
@@ -88,10 +90,10 @@ impl ByteKeeper {
         self.wipes
     }
 
-    /// The lane that a handle keeps. None in a pool that wipes, so that no return takes the hit path, which knows nothing of wiping.
+    /// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows nothing of wiping.
     #[inline(always)]
     pub(crate) fn lane_home(&self, lane: Lane) -> Lane {
-        if self.wipes { Lane::NONE } else { lane }
+        lane.masked(self.hidden)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -158,8 +160,9 @@ impl BufferPool {
         let stores: Vec<_> = blocks.iter().map(idle).chain([oversize]).collect();
         let sources = blocks.iter().map(|&block| options.memory.source_for(block));
         let keeper = ByteKeeper {
-            classes: SizeClasses::new(options.size_classes.to_vec()),
+            classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
+            hidden: if options.wipes { u32::MAX } else { 0 },
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
@@ -220,7 +223,7 @@ impl BufferPool {
     pub fn get<R: Request>(&self, request: R) -> PooledBuf {
         match self.hit(request.capacity()) {
             Some(taken) => PooledBuf::requested(taken, request),
-            None => match self.get_slowly(request) {
+            None => match get_slowly(&self.core, request) {
                 Ok(buf) => buf,
                 Err(error) => error.panic(),
             },
@@ -247,15 +250,8 @@ impl BufferPool {
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
         match self.hit(request.capacity()) {
             Some(taken) => Ok(PooledBuf::requested(taken, request)),
-            None => self.get_slowly(request),
+            None => get_slowly(&self.core, request),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn get_slowly<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
-        let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
-        taken::obtain(&self.core, request.capacity(), want).map(|taken| PooledBuf::requested(taken, request))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -401,6 +397,14 @@ impl BufferPool {
     fn block_size(&self, class: usize) -> usize {
         class.next_multiple_of(self.keeper().alignment)
     }
+}
+
+/// A get that the thread's cache cannot serve. By core, which spares the hit path a register.
+#[cold]
+#[inline(never)]
+fn get_slowly<R: Request>(core: &ByteCore, request: R) -> Result<PooledBuf, Error> {
+    let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
+    taken::obtain(core, request.capacity(), want).map(|taken| PooledBuf::requested(taken, request))
 }
 
 impl Default for BufferPool {

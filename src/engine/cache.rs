@@ -27,10 +27,58 @@ enum State {
 /// A thread's table of magazines.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// `len` places, null where there is no magazine. Null itself while `len` is 0.
-    table: Cell<*mut *mut Magazine>,
-    len: Cell<usize>,
+    /// The number of places, and behind it the places, null where there is no magazine.
+    table: Cell<*const Table>,
     state: Cell<State>,
+}
+
+/// The head of a table. In the same allocation follow `len` pointers to magazines.
+#[repr(C)]
+#[derive(Debug)]
+struct Table {
+    len: usize,
+}
+
+/// What threads have before their first magazine, so that the hit path needs no check for it.
+static NO_TABLE: Table = Table { len: 0 };
+
+impl Table {
+    fn layout(len: usize) -> Option<Layout> {
+        let places = Layout::array::<*mut Magazine>(len).ok()?;
+        Some(Layout::new::<Table>().extend(places).ok()?.0)
+    }
+
+    /// An empty table; none when there is no memory.
+    fn try_new(len: usize) -> Option<NonNull<Table>> {
+        // Zeroed, thus null, and by large allocators not even touched.
+        // SAFETY: not zero-sized.
+        let table = NonNull::new(unsafe { alloc_zeroed(Self::layout(len)?) }.cast::<Table>())?;
+        // SAFETY: fresh, and large enough.
+        unsafe { table.write(Table { len }) };
+        Some(table)
+    }
+
+    /// # Safety
+    /// `table` is one made by `try_new`, or [`NO_TABLE`] and then not written to; `index` is below its length.
+    #[inline(always)]
+    unsafe fn place(table: *const Table, index: usize) -> *mut *mut Magazine {
+        // SAFETY: the end of the head, at most one past the allocation.
+        let places = unsafe { table.add(1) }.cast::<*mut Magazine>().cast_mut();
+        // SAFETY: the places follow the head, both aligned as pointers are.
+        unsafe { places.add(index) }
+    }
+
+    /// # Safety
+    /// `table` is one made by `try_new` and not used any more, or [`NO_TABLE`].
+    unsafe fn free(table: *const Table) {
+        // SAFETY: by the caller.
+        let len = unsafe { (*table).len };
+        if len > 0 {
+            let layout = Self::layout(len).expect("it was allocated with this layout");
+            // SAFETY: allocated in `try_new` with this layout.
+            unsafe { dealloc(table.cast_mut().cast(), layout) };
+        }
+    }
 }
 
 /// Does the exit clean-up of the thread's cache.
@@ -59,17 +107,23 @@ pub(crate) fn with<R>(work: impl FnOnce(&Cache) -> R) -> R {
 
 impl Cache {
     pub(super) const fn new() -> Self {
-        Cache { table: Cell::new(ptr::null_mut()), len: Cell::new(0), state: Cell::new(State::Fresh) }
+        Cache { table: Cell::new(&NO_TABLE), state: Cell::new(State::Fresh) }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        // SAFETY: always NO_TABLE or a table of our own.
+        unsafe { (*self.table.get()).len }
     }
 
     /// The magazine of this lane, whichever store it was made for.
     #[inline(always)]
     pub(super) fn magazine(&self, lane: Lane) -> Option<&Magazine> {
-        if lane.index() >= self.len.get() {
+        if lane.index() >= self.len() {
             return None;
         }
         // SAFETY: below the table's length.
-        let place = unsafe { self.table.get().add(lane.index()) };
+        let place = unsafe { Table::place(self.table.get(), lane.index()) };
         // SAFETY: a place of the table, which only this thread reads and writes.
         let magazine = unsafe { *place };
         // SAFETY: null, or a magazine this thread holds. It is let go in `put` and `exit` alone, and neither runs while a
@@ -94,7 +148,7 @@ impl Cache {
 
     fn put(&self, lane: Lane, magazine: *mut Magazine) {
         // SAFETY: `reach` made the table long enough for this lane.
-        let place = unsafe { self.table.get().add(lane.index()) };
+        let place = unsafe { Table::place(self.table.get(), lane.index()) };
         // SAFETY: a place of this thread's table.
         let old = unsafe { place.replace(magazine) };
         if let Some(old) = NonNull::new(old) {
@@ -115,35 +169,31 @@ impl Cache {
 
     /// Makes the table long enough for this lane.
     fn reach(&self, lane: Lane) -> bool {
-        let old_len = self.len.get();
+        let old_len = self.len();
         if lane.index() < old_len {
             return true;
         }
-        let new_len = (lane.index() + 1).next_multiple_of(64).max(old_len * 2);
-        let Ok(layout) = Layout::array::<*mut Magazine>(new_len) else { return false };
-        // Zeroed, thus null, and by large allocators not even touched.
-        // SAFETY: not zero-sized.
-        let new = unsafe { alloc_zeroed(layout) }.cast::<*mut Magazine>();
-        if new.is_null() {
-            return false;
-        }
-        if old_len > 0 {
-            // SAFETY: two tables, of at least `old_len` places each.
-            unsafe { ptr::copy_nonoverlapping(self.table.get(), new, old_len) };
-        }
-        let old = self.table.replace(new);
-        self.len.set(new_len);
-        free_table(old, old_len);
+        let Some(new) = Table::try_new((lane.index() + 1).next_multiple_of(64).max(old_len * 2)) else { return false };
+        // SAFETY: place 0 of a table, if only to copy nothing from it.
+        let from = unsafe { Table::place(self.table.get(), 0) };
+        // SAFETY: as above.
+        let to = unsafe { Table::place(new.as_ptr(), 0) };
+        // SAFETY: two tables, of at least `old_len` places each.
+        unsafe { ptr::copy_nonoverlapping(from, to, old_len) };
+        let old = self.table.replace(new.as_ptr());
+        // SAFETY: replaced, and its places moved.
+        unsafe { Table::free(old) };
         true
     }
 
     /// Sends everything home and makes sure that nothing is cached by this thread again.
     pub(super) fn exit(&self) {
         self.state.set(State::Exited);
-        let (table, len) = (self.table.replace(ptr::null_mut()), self.len.replace(0));
+        let len = self.len();
+        let table = self.table.replace(&NO_TABLE);
         for index in 0..len {
-            // SAFETY: a place of the table that was.
-            let place = unsafe { table.add(index) };
+            // SAFETY: below the length of the table that was.
+            let place = unsafe { Table::place(table, index) };
             // SAFETY: as above; the table is private now.
             if let Some(magazine) = NonNull::new(unsafe { place.read() }) {
                 store::detach(magazine);
@@ -151,14 +201,7 @@ impl Cache {
                 unsafe { let_go(magazine) };
             }
         }
-        free_table(table, len);
-    }
-}
-
-fn free_table(table: *mut *mut Magazine, len: usize) {
-    if len > 0 {
-        let layout = Layout::array::<*mut Magazine>(len).expect("it was allocated with this layout");
-        // SAFETY: allocated in `reach` with this layout, and replaced.
-        unsafe { dealloc(table.cast(), layout) };
+        // SAFETY: ours, and replaced.
+        unsafe { Table::free(table) };
     }
 }

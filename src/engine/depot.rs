@@ -83,9 +83,9 @@ impl Depot {
         Depot { head: AtomicU64::new(Link::EMPTY.0), level: AtomicUsize::new(0), retries: AtomicU64::new(0) }
     }
 
-    /// Counts slots that are about to be pushed; the level with them.
-    pub(super) fn announce(&self, slots: usize) -> usize {
-        self.level.fetch_add(slots, Relaxed) + slots
+    /// Counts slots that are about to be pushed.
+    pub(super) fn announce(&self, slots: usize) {
+        self.level.fetch_add(slots, Relaxed);
     }
 
     /// Uncounts slots that were announced and will not be pushed.

@@ -39,7 +39,7 @@ use crate::engine::depot::Loot;
 use crate::engine::seats::Seat;
 use crate::engine::slot::{Head, SlotPtr};
 use crate::engine::store::Store;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, fence};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, Place, fence};
 
 /// Length and hit counter. Written by the owner only.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ pub(crate) struct Magazine {
     att: AtomicU32,
     /// Slots it may hold. The owner's.
     limit: AtomicU32,
-    places: [AtomicPtr<Head>; DEPTH],
+    places: [Place<Head>; DEPTH],
     /// The id of the core this magazine was made for. Lanes are used again, ids are not.
     core_id: u64,
     /// The store it is attached to, null from the moment owner or closer took the attachment away.
@@ -168,6 +168,13 @@ pub(crate) struct Magazine {
     holders: AtomicU32,
 }
 
+#[cfg(loom)]
+// SAFETY: what the models check: `Place` is a plain cell there, and everything else is atomic.
+unsafe impl Sync for Magazine {}
+#[cfg(loom)]
+// SAFETY: as above.
+unsafe impl Send for Magazine {}
+
 impl Magazine {
     /// A magazine held by its owner alone.
     pub(super) fn new(core_id: u64, kind: Barrier) -> Self {
@@ -176,7 +183,7 @@ impl Magazine {
             word: AtomicU64::new(0),
             att: AtomicU32::new(att),
             limit: AtomicU32::new(0),
-            places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            places: std::array::from_fn(|_| Place::empty()),
             core_id,
             link: AtomicPtr::new(ptr::null_mut()),
             seat: AtomicPtr::new(ptr::null_mut()),
@@ -220,7 +227,7 @@ impl Magazine {
             return None;
         }
         // SAFETY: the owner commits no length above DEPTH.
-        let slot = unsafe { self.places.get_unchecked(len - 1) }.load(Relaxed);
+        let slot = unsafe { self.places.get_unchecked(len - 1) }.get();
         let new = old.popped();
         self.commit(new);
         if self.undisturbed() || self.settle(old, new) {
@@ -241,8 +248,8 @@ impl Magazine {
         // SAFETY: below the limit, which is at most DEPTH.
         let place = unsafe { self.places.get_unchecked(len) };
         // The thread that took a slot mostly brings it back: a load and a comparison are cheaper than a store.
-        if place.load(Relaxed) != slot.as_ptr() {
-            place.store(slot.as_ptr(), Relaxed);
+        if place.get() != slot.as_ptr() {
+            place.set(slot.as_ptr());
         }
         let new = old.pushed(1);
         self.commit(new);
@@ -339,7 +346,7 @@ impl Magazine {
         }
         let old = self.word();
         for (place, slot) in self.places.iter().zip(slots) {
-            place.store(slot.as_ptr(), Relaxed);
+            place.set(slot.as_ptr());
         }
         let new = old.pushed(slots.len());
         self.commit(new);
@@ -362,7 +369,7 @@ impl Magazine {
 
     fn copy(&self, len: usize, out: &mut Loot) {
         for place in &self.places[..len] {
-            let slot = ptr::NonNull::new(place.load(Relaxed)).expect("a place below the length holds a slot");
+            let slot = ptr::NonNull::new(place.get()).expect("a place below the length holds a slot");
             out.add(SlotPtr::from_raw(slot));
         }
     }

@@ -6,7 +6,7 @@
 
 use std::ptr::NonNull;
 
-use crate::engine::cache::Cache;
+use crate::engine::cache::{self, Cache};
 use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
@@ -209,16 +209,8 @@ impl Store {
         if self.keeping == Keeping::Nothing || self.is_closed() {
             return 0;
         }
-        let level = self.depot.announce(count);
-        let limits = self.core().limits();
-        let idle = level + self.places.load(Relaxed);
-        let over_count = idle.saturating_sub(limits.max_idle_per_store);
-        // Idle memory is never more than all memory, and that is one load.
-        let over_bytes = match self.core().footprint() > limits.max_idle {
-            true => self.core().idle_bound().saturating_sub(limits.max_idle),
-            false => 0,
-        };
-        let refused = over_count.max(over_bytes.div_ceil(self.weight.max(1))).min(count);
+        self.depot.announce(count);
+        let refused = self.excess().min(count);
         self.depot.withdraw(refused);
         count - refused
     }
@@ -310,16 +302,50 @@ impl Store {
         granted > 0
     }
 
-    /// How many of these places fit: at most half of what may be idle lies in magazines.
+    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make room.
     fn grant_places(&self, wanted: usize) -> usize {
         let limits = self.core().limits();
         // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
         let places = self.places.fetch_add(wanted, Relaxed) + wanted;
         let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
         let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
-        let refused = over_count.max(over_bytes.div_ceil(self.weight.max(1))).min(wanted);
+        let over_half = over_count.max(self.slots_for(over_bytes)).min(wanted);
+        self.evict(self.excess());
+        let refused = over_half.max(self.excess()).min(wanted);
         self.places.fetch_sub(refused, Relaxed);
         wanted - refused
+    }
+
+    /// How many of this store's idle slots are too many, counting every place in a magazine as taken.
+    fn excess(&self) -> usize {
+        let limits = self.core().limits();
+        let idle = self.depot.level() + self.places.load(Relaxed);
+        // Idle memory is never more than all memory and all places, which is two loads.
+        let over_bytes = match self.core().footprint() + self.place_bytes() > limits.max_idle {
+            true => self.core().idle_bound().saturating_sub(limits.max_idle),
+            false => 0,
+        };
+        idle.saturating_sub(limits.max_idle_per_store).max(self.slots_for(over_bytes))
+    }
+
+    fn slots_for(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.weight.max(1))
+    }
+
+    /// Retires up to so many slots of the depot.
+    fn evict(&self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let mut loot = Loot::new();
+            // SAFETY: the core's table is the one of all its depots.
+            let found = unsafe { self.depot.pop(self.core().table(), 1, &mut loot) };
+            if found == 0 {
+                return;
+            }
+            // SAFETY: popped above; the caller keeps the core.
+            unsafe { retire_all(loot.as_slice()) };
+            left = left.saturating_sub(found);
+        }
     }
 
     pub(super) fn place_bytes(&self) -> usize {
@@ -422,18 +448,18 @@ pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> boo
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => put_disturbed(cache, magazine.into(), push),
+        Push::Unsettled(push) => put_disturbed(magazine.into(), push),
     }
 }
 
 /// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
 #[cold]
 #[inline(never)]
-fn put_disturbed(cache: &Cache, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Closed) {
-        empty_closed(cache, magazine);
+        cache::with(|cache| empty_closed(cache, magazine));
     }
     stay.is_some()
 }

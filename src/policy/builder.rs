@@ -197,24 +197,31 @@ impl BufferPoolBuilder {
 
     fn check_prefill(&self) -> Result<(), BuildError> {
         let largest = self.size_classes.last().copied().unwrap_or(0).min(self.max_request);
-        let mut total = 0usize;
+        let mut counts = vec![0usize; self.size_classes.len()];
         for &(size, count) in &self.prefill {
-            let Some(&class) = self.size_classes.iter().find(|&&class| class >= size && size <= largest) else {
+            if size > largest {
                 return invalid(
                     "prefill",
                     format!("{count} of {size} bytes"),
                     format!("of at most {largest} bytes each"),
                 );
-            };
-            if count > self.max_idle_per_class {
-                let allowed = format!("at most {} buffers (max_idle_per_class)", self.max_idle_per_class);
-                return invalid("prefill", format!("{count} of {size} bytes"), allowed);
             }
-            total = total.saturating_add(class.next_multiple_of(self.alignment).saturating_mul(count));
+            let class = self.size_classes.partition_point(|&class| class < size);
+            counts[class] = counts[class].saturating_add(count);
         }
+        let of_class = || self.size_classes.iter().zip(&counts);
+        if let Some((class, count)) = of_class().find(|&(_, &count)| count > self.max_idle_per_class) {
+            let allowed = format!("at most {} of a class (max_idle_per_class)", self.max_idle_per_class);
+            return invalid("prefill", format!("{count} in the class of {class} bytes"), allowed);
+        }
+        let bytes = |(class, count): (&usize, &usize)| class.next_multiple_of(self.alignment).saturating_mul(*count);
+        let total = of_class().map(bytes).fold(0, usize::saturating_add);
         if total > self.max_idle {
-            let allowed = format!("at most {} bytes in all (max_idle)", self.max_idle);
-            return invalid("prefill", format!("{total} bytes in all"), allowed);
+            return invalid(
+                "prefill",
+                format!("{total} bytes in all"),
+                format!("at most {} bytes (max_idle)", self.max_idle),
+            );
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl PooledBuf {
     /// Makes room for 8 KiB when there is none. The room is initialised once and not again when the memory is used anew.
     ///
     /// # Errors
-    /// The reader's, and [`io::ErrorKind::OutOfMemory`] when the buffer cannot grow. The buffer is as it was.
+    /// The reader's; and when the buffer cannot grow, one that holds the pool's [`Error`]. The buffer is as it was.
     ///
     /// # Panics
     /// If the reader claims to have read more bytes than it was offered.
@@ -150,7 +150,8 @@ impl PooledBuf {
     /// ```
     pub fn read_from(&mut self, reader: &mut (impl io::Read + ?Sized)) -> io::Result<usize> {
         if self.len() == self.capacity() {
-            self.try_reserve(READ_STEP)?;
+            // Less than a whole step where the pool's largest request is near.
+            self.try_reserve(READ_STEP).or_else(|_| self.try_reserve(1))?;
         }
         let (len, capacity) = (self.len(), self.capacity());
         self.fold();
@@ -180,7 +181,8 @@ impl PooledBuf {
 /// Appends, and grows like [`reserve`](PooledBuf::reserve).
 impl io::Write for PooledBuf {
     /// # Errors
-    /// [`io::ErrorKind::OutOfMemory`], with the pool's [`Error`] inside, when the buffer cannot grow. Nothing was appended.
+    /// When the buffer cannot grow, one that holds the pool's [`Error`]: of kind `OutOfMemory`, `InvalidInput` above the pool's largest request,
+    /// `Other` after the pool was closed. Nothing was appended.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.try_extend_from_slice(bytes)?;
         Ok(bytes.len())
