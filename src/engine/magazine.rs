@@ -14,7 +14,7 @@
 //!
 //! # Why nothing is lost or given out twice
 //!
-//! 1. The barrier (see [`barrier`](super::barrier)) lies between ASKED and the robber's read of `word`. So for each operation of the
+//! 1. The barrier (see [`barrier`]) lies between ASKED and the robber's read of `word`. So for each operation of the
 //!    owner, either its look at `att` sees ASKED or a later state, or the robber reads that operation's commit or a later one. An
 //!    owner that saw something settles before its next operation; hence the robber reads the word before or after *one* operation.
 //! 2. The two lengths around one operation differ. If the robber is first to name a length, the owner compares: named its new
