@@ -62,18 +62,18 @@ fn prefill_fits_the_classes_and_the_limits() {
         ),
         (
             builder().max_idle_per_class(5).prefill(100, 6),
-            "prefill is 6 of 100 bytes, must be at most 5 buffers (max_idle_per_class)",
+            "prefill is 6 in the class of 1024 bytes, must be at most 5 of a class (max_idle_per_class)",
         ),
         (
             builder().max_idle(8191).prefill(1, 4).prefill(4096, 1),
-            "prefill is 8192 bytes in all, must be at most 8191 bytes in all (max_idle)",
+            "prefill is 8192 bytes in all, must be at most 8191 bytes (max_idle)",
         ),
     ];
     for (builder, expected) in cases {
         assert_eq!(refused(builder), expected);
     }
     let all = usize::MAX;
-    let expected = format!("prefill is {all} bytes in all, must be at most 8192 bytes in all (max_idle)");
+    let expected = format!("prefill is {all} bytes in all, must be at most 8192 bytes (max_idle)");
     assert_eq!(refused(builder().max_idle(8192).prefill(4096, all)), expected);
     assert!(builder().max_idle(8192).prefill(1, 4).prefill(4096, 1).build().is_ok());
 }
