@@ -291,15 +291,15 @@ impl Core {
         self.stores.iter().map(Store::place_bytes).sum()
     }
 
-    /// Bytes that this thread's magazines may hold for this core.
-    pub(super) fn cached_by(&self, cache: &Cache) -> usize {
-        self.stores.iter().map(|store| store.cached_by(cache)).sum()
+    /// Bytes of its allowance that this thread's magazines use.
+    pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
+        self.stores.iter().map(|store| store.allowed_to(cache)).sum()
     }
 
     /// Halves this thread's largest magazine, if it keeps more than `bytes` even so.
     pub(super) fn halve_largest_above(&self, cache: &Cache, bytes: usize) {
-        let largest = self.stores.iter().max_by_key(|store| store.cached_by(cache));
-        if let Some(store) = largest.filter(|store| store.cached_by(cache) / 2 > bytes) {
+        let largest = self.stores.iter().max_by_key(|store| store.allowed_to(cache));
+        if let Some(store) = largest.filter(|store| store.allowed_to(cache) / 2 > bytes) {
             store.halve(cache);
         }
     }

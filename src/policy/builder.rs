@@ -124,7 +124,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so.
+    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so, and so does one buffer
+    /// that is larger than all of this, up to sixteen times as large.
     pub fn thread_cache(mut self, bytes: usize) -> Self {
         self.thread_cache = bytes;
         self
