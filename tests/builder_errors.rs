@@ -62,7 +62,7 @@ fn prefill_fits_the_classes_and_the_limits() {
         ),
         (
             builder().max_idle_per_class(5).prefill(100, 6),
-            "prefill is 6 of 100 bytes, must be at most 5 buffers (max_idle_per_class)",
+            "prefill is 6 in the class of 1024 bytes, must be at most 5 of a class (max_idle_per_class)",
         ),
         (
             builder().max_idle(8191).prefill(1, 4).prefill(4096, 1),
