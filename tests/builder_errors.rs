@@ -66,14 +66,14 @@ fn prefill_fits_the_classes_and_the_limits() {
         ),
         (
             builder().max_idle(8191).prefill(1, 4).prefill(4096, 1),
-            "prefill is 8192 bytes in all, must be at most 8191 bytes in all (max_idle)",
+            "prefill is 8192 bytes in all, must be at most 8191 bytes (max_idle)",
         ),
     ];
     for (builder, expected) in cases {
         assert_eq!(refused(builder), expected);
     }
     let all = usize::MAX;
-    let expected = format!("prefill is {all} bytes in all, must be at most 8192 bytes in all (max_idle)");
+    let expected = format!("prefill is {all} bytes in all, must be at most 8192 bytes (max_idle)");
     assert_eq!(refused(builder().max_idle(8192).prefill(4096, all)), expected);
     assert!(builder().max_idle(8192).prefill(1, 4).prefill(4096, 1).build().is_ok());
 }
