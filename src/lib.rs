@@ -1,4 +1,96 @@
-//! millpond
+//! Pooled byte buffers: they come out of a pool without a lock or a call of the allocator, and go back when they are
+//! dropped.
+//!
+//! A [`BufferPool`] gives out [`PooledBuf`]s, which behave like a `Vec<u8>` and go home on drop. Frozen, they become
+//! [`PooledBytes`], which are cheap to clone and to slice, and go home when the last of them is dropped.
+//!
+//! ```
+//! use millpond::{BufferPool, Capacity, PooledBytes, Recycled};
+//!
+//! let pool = BufferPool::new();
+//!
+//! let mut buf = pool.get(Capacity(1500));         // empty, with room for 1500 bytes
+//! buf.extend_from_slice(b"GET / HTTP/1.1\r\n");
+//! let message: PooledBytes = buf.freeze();        // immutable; clones and slices share it
+//! let method = message.slice(..3);
+//! assert_eq!(method, *b"GET");
+//!
+//! let zeros = pool.get(10_000);
+//! assert!(zeros.iter().all(|&byte| byte == 0));
+//! let block = pool.get(Recycled(1 << 20));        // old bytes, to be overwritten
+//! let reply = pool.copy_from(b"200 OK");
+//! let batch = pool.get_many([2048; 64]);          // a whole batch in a few exchanges with other threads
+//! # assert_eq!((zeros.len(), block.len(), reply.len(), batch.len()), (10_000, 1 << 20, 6, 64));
+//! ```
+//!
+//! # Verbs and values
+//!
+//! The verb says what happens when there is no memory, the value says what the buffer holds.
+//!
+//! | verb | when memory is short |
+//! |---|---|
+//! | [`get`](BufferPool::get), [`get_many`](BufferPool::get_many), [`copy_from`](BufferPool::copy_from) | panics with the text of the error; never waits |
+//! | [`try_get`](BufferPool::try_get), [`try_get_many`](BufferPool::try_get_many) | returns an [`Error`] with the numbers; never waits |
+//!
+//! | request | what the buffer holds |
+//! |---|---|
+//! | `4096` (a `usize`) | 4096 bytes, all zero |
+//! | [`Capacity(n)`](Capacity) | nothing yet, with room for at least `n` bytes |
+//! | [`Recycled(n)`](Recycled) | `n` initialised bytes of unspecified value; zero where the pool wipes on return |
+//!
+//! # What it costs
+//!
+//! Each thread has a *magazine* for each size class it uses: a small stack of idle buffers that it alone works on.
+//! Behind the magazines is a *depot*, common to all threads.
+//!
+//! | a get or a return | costs |
+//! |---|---|
+//! | that the thread's magazine serves | no lock, no allocation, no system call, no atomic read-modify-write |
+//! | when the magazine is empty or full | one exchange with the depot, a compare-and-swap for up to half a magazine of buffers |
+//! | when the depot is empty | one call of the global allocator or, for large classes, a short lock and mostly a mapping |
+//! | when more lies idle than may | one call that gives the memory back |
+//!
+//! Zero bytes cost only what somebody could have written since they were last zero: a buffer of 64 KiB that was written
+//! in its first KiB costs the zeroing of one KiB. Indexing and slicing for writing (`DerefMut`) expose the buffer's
+//! length; [`spare_capacity_mut`](PooledBuf::spare_capacity_mut) and `BufMut::chunk_mut` expose its capacity.
+//!
+//! A thread pays 640 bytes for each class of each pool that it uses, and 8 bytes for each class that any thread uses of
+//! any pool alive. A buffer pays 128 bytes beside its memory. Requests are rounded up to the next class, by at most half of what
+//! was asked for with the default classes. Buffers above the largest class are not pooled.
+//!
+//! # Threads, and the end of things
+//!
+//! - A pool is a cheap handle; clones share it. Buffers are `'static`. Any thread may drop anything, in any order, also
+//!   while its thread-locals are being destroyed.
+//! - A thread that sleeps keeps no idle memory from the others. When the last handle of a pool goes, or with
+//!   [`close`](BufferPool::close), all that lies idle is freed at once, in every thread's magazines. Buffers that are
+//!   out stay valid and are freed when they come home.
+//! - The first use of a class on a thread makes its magazine, which allocates.
+//!   [`attach_thread`](BufferPool::attach_thread) does it beforehand, and [`prefill`](BufferPoolBuilder::prefill) has
+//!   the memory ready.
+//! - In a `cdylib` or a plugin, each access to thread-local state is a call into the dynamic linker, so a hit costs two
+//!   calls more.
+//! - After a `fork`, the child may use pools provided that at that moment all other threads were outside of them.
+//!   Signal handlers must not use pools.
+//!
+//! # Features
+//!
+//! - `bytes` (default): `BufMut` for [`PooledBuf`], `Buf` for [`PooledBytes`], and conversion into `bytes::Bytes`
+//!   without a copy. Without it the library depends on `libc` alone (on Windows on `windows-sys`).
+//!
+//! # Platforms
+//!
+//! Linux, Windows, macOS and other unix systems, with 64-bit atomics. Linux (since 4.14) and Windows let one thread run
+//! a memory barrier in all others, which is what makes a hit free of atomic read-modify-writes *and* robbable.
+//! Elsewhere each operation pays a full fence instead.
+//!
+//! # Safety
+//!
+//! No safe use shows a byte of an earlier user, except through [`Recycled`], which says so; and none shows an
+//! uninitialised one. [`set_len`](PooledBuf::set_len) is the only unsafe function. The crate denies unsafe code and
+//! allows it in the engine, the memory sources and the two handles over raw bytes. `DESIGN.md` in the repository argues
+//! for the protocol between threads; loom, Miri and the sanitizers check it.
+
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!(
     "millpond needs 64-bit atomics (`target_has_atomic = \"64\"`): lengths and counters share a word, as do indices and tags"
@@ -19,3 +111,8 @@ pub use crate::memory::Memory;
 pub use crate::policy::builder::{BufferPoolBuilder, Zeroing};
 pub use crate::policy::error::{BuildError, Error};
 pub use crate::policy::stats::{ClassStats, Stats};
+
+/// Runs the README's examples as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -14,7 +14,7 @@
 //!
 //! # Why nothing is lost or given out twice
 //!
-//! 1. The barrier (see [`barrier`](super::barrier)) lies between ASKED and the robber's read of `word`. So for each operation of the
+//! 1. The barrier (see [`barrier`]) lies between ASKED and the robber's read of `word`. So for each operation of the
 //!    owner, either its look at `att` sees ASKED or a later state, or the robber reads that operation's commit or a later one. An
 //!    owner that saw something settles before its next operation; hence the robber reads the word before or after *one* operation.
 //! 2. The two lengths around one operation differ. If the robber is first to name a length, the owner compares: named its new
@@ -107,6 +107,11 @@ impl Att {
 
     fn has(self, request: u32) -> bool {
         self.0 & request != 0
+    }
+
+    /// ASKED to OPEN: the request is withdrawn.
+    fn opened(self) -> Att {
+        Att(self.0 & Self::REQUESTS)
     }
 
     /// ASKED to TAKEN.
@@ -388,22 +393,28 @@ impl Magazine {
     }
 
     /// Robber, after [`ask`](Self::ask) said yes and [`barrier::heavy`]: takes everything, waits for nobody.
-    pub(super) fn take(&self) -> Loot {
+    ///
+    /// `ordered`: the barrier has happened. Without it the robber cannot know the length: it takes the request back, unless the owner
+    /// has agreed to one already, which is sound by itself.
+    pub(super) fn take(&self, ordered: bool) -> Loot {
         // Acquire pairs with the owner's commit.
         let len = Word(self.word.load(Acquire)).len();
         // Acquire, here and on failure: the owner agreed, and its last operation is inside.
         let mut att = Att(self.att.load(Acquire));
         while att.state() == Att::ASKED {
-            // Relaxed on success: a length of the robber's tells the owner nothing but itself.
-            match self.att.compare_exchange(att.0, att.taken(len).0, Relaxed, Acquire) {
-                Ok(_) => att = att.taken(len),
+            let next = if ordered { att.taken(len) } else { att.opened() };
+            // Relaxed on success: a length of the robber's tells the owner nothing but itself, and a withdrawn request nothing.
+            match self.att.compare_exchange(att.0, next.0, Relaxed, Acquire) {
+                Ok(_) => att = next,
                 Err(now) => att.0 = now,
             }
         }
         let mut out = Loot::new();
-        self.copy(att.len(), &mut out);
-        // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
-        self.att.fetch_or(Att::EMPTY, Release);
+        if att.state() == Att::TAKEN {
+            self.copy(att.len(), &mut out);
+            // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
+            self.att.fetch_or(Att::EMPTY, Release);
+        }
         out
     }
 

@@ -7,9 +7,9 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::Store;
 use crate::sync::{AtomicPtr, AtomicU32, FIRST_SEGMENT, Ordering::*};
 
-/// Bits of a slot's index; see [`Link`](super::stack::Link) for why not more.
+/// Bits of a slot's index; see [`Link`](super::depot::Link) for why not more.
 pub(super) const INDEX_BITS: u32 = 28;
-/// Index 0 means "none" and [`CLOSED`](super::stack::CLOSED) the last one, so neither is ever handed out.
+/// Index 0 means "none" and [`CLOSED`](super::depot::Link::CLOSED) the last one, so neither is ever handed out.
 const LAST_INDEX: u32 = (1 << INDEX_BITS) - 2;
 const SEGMENTS: usize = (INDEX_BITS - FIRST_SEGMENT.ilog2() + 1) as usize;
 
