@@ -333,15 +333,15 @@ impl Hash for PooledBytes {
     }
 }
 
-/// Shows length and capacity, never the content.
+/// Shows length, capacity and class, never the content.
 impl fmt::Debug for PooledBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("PooledBytes");
         debug.field("len", &self.len);
-        match self.held() {
-            Some(held) => debug.field("capacity", &held.capacity()),
-            None => debug.field("capacity", &"static"),
-        };
+        if let Some(slot) = self.slot {
+            // SAFETY: the handle counts, so the slot is held.
+            unsafe { taken::describe(slot, &mut debug) };
+        }
         debug.finish()
     }
 }

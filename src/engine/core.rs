@@ -15,7 +15,6 @@ use crate::engine::boxed;
 use crate::engine::cache::{self, Cache};
 use crate::engine::depot::{Depot, Loot};
 use crate::engine::lanes::Lane;
-use crate::engine::magazine::Magazine;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
@@ -294,12 +293,15 @@ impl Core {
 
     /// Bytes that this thread's magazines may hold for this core.
     pub(super) fn cached_by(&self, cache: &Cache) -> usize {
-        let bytes = |store: &Store| {
-            let lane = Lane(self.lanes[store.class()].load(Relaxed));
-            let mine = cache.magazine(lane).filter(|magazine| magazine.core_id() == self.id);
-            mine.map_or(0, Magazine::limit) * store.weight()
-        };
-        self.stores.iter().map(bytes).sum()
+        self.stores.iter().map(|store| store.cached_by(cache)).sum()
+    }
+
+    /// Halves this thread's largest magazine, if it keeps more than `bytes` even so.
+    pub(super) fn halve_largest_above(&self, cache: &Cache, bytes: usize) {
+        let largest = self.stores.iter().max_by_key(|store| store.cached_by(cache));
+        if let Some(store) = largest.filter(|store| store.cached_by(cache) / 2 > bytes) {
+            store.halve(cache);
+        }
     }
 
     /// Lets the hit path find the store's magazines.

@@ -104,10 +104,6 @@ impl Store {
         self.class
     }
 
-    pub(super) fn weight(&self) -> usize {
-        self.weight
-    }
-
     pub(super) fn seats(&self) -> &Seats {
         &self.seats
     }
@@ -128,7 +124,7 @@ impl Store {
             None => {
                 self.depot_hits.fetch_add(1, Relaxed);
                 // SAFETY: popped above; the caller's handle or slot keeps the core.
-                unsafe { Store::send_home(self, loot.as_slice()) };
+                unsafe { Store::put_back(self, loot.as_slice()) };
             }
         }
         Some(slot)
@@ -142,7 +138,7 @@ impl Store {
         let surplus = loot.len().saturating_sub(mine.limit());
         let (rest, kept) = loot.as_slice().split_at(surplus);
         // SAFETY: the loot is ours, and the caller of `take_idle` keeps the core by other means.
-        unsafe { Store::send_home(self, rest) };
+        unsafe { Store::put_back(self, rest) };
         match mine.fill(kept) {
             Some(Stay::Open) => {}
             Some(Stay::Closed) => empty_closed(cache, magazine),
@@ -166,7 +162,7 @@ impl Store {
             mine.iter().rev().for_each(|&slot| each(slot));
             taken += wanted;
             // SAFETY: popped above; the caller keeps the core.
-            unsafe { Store::send_home(self, rest) };
+            unsafe { Store::put_back(self, rest) };
         }
         self.depot_hits.fetch_add(taken as u64, Relaxed);
         taken
@@ -191,16 +187,36 @@ impl Store {
         if staying.is_empty() {
             return;
         }
-        // SAFETY: `staying` keeps the core.
+        // SAFETY: the caller's promises.
+        unsafe { Store::put_announced(store, staying) };
+    }
+
+    /// Gives slots that were idle a moment ago back to the depot.
+    ///
+    /// # Safety
+    /// As [`send_home`](Self::send_home).
+    unsafe fn put_back(store: *const Store, slots: &[SlotPtr]) {
+        if !slots.is_empty() {
+            // SAFETY: the slots keep the core.
+            unsafe { &(*store).depot }.announce(slots.len());
+            // SAFETY: the caller's promises.
+            unsafe { Store::put_announced(store, slots) };
+        }
+    }
+
+    /// # Safety
+    /// As [`send_home`](Self::send_home); the depot has been told of the slots, of which there are some.
+    unsafe fn put_announced(store: *const Store, slots: &[SlotPtr]) {
+        // SAFETY: the slots keep the core.
         let depot = unsafe { &raw const (*store).depot };
         // SAFETY: as above.
         let batch = unsafe { (*store).batch };
         // SAFETY: the caller holds them; nothing is touched after `Taken`.
-        if unsafe { Depot::push(depot, staying, batch) } == Pushed::Closed {
+        if unsafe { Depot::push(depot, slots, batch) } == Pushed::Closed {
             // SAFETY: refused, so still ours, and they keep the core.
-            unsafe { &*depot }.withdraw(staying.len());
+            unsafe { &*depot }.withdraw(slots.len());
             // SAFETY: nothing is touched afterwards.
-            unsafe { retire_all(staying) };
+            unsafe { retire_all(slots) };
         }
     }
 
@@ -225,11 +241,7 @@ impl Store {
         if self.keeping == Keeping::Nothing || self.is_closed() {
             return None;
         }
-        let lane = self.lane();
-        match cache.magazine(lane) {
-            Some(magazine) if magazine.core_id() == self.core().id() => Some(magazine),
-            _ => self.attach(cache, lane),
-        }
+        self.magazine_of(cache).or_else(|| self.attach(cache, self.lane()))
     }
 
     /// This store's lane, taken on first use.
@@ -291,15 +303,59 @@ impl Store {
         if limit == DEPTH || !magazine.may_ask_for_places() {
             return false;
         }
-        let allowance = self.core().limits().thread_cache.saturating_sub(self.core().cached_by(cache));
-        let affordable = allowance / self.weight.max(1);
-        let wanted = if limit == 0 && self.weight <= ALWAYS_ONE_PLACE { 1 } else { limit.max(1).min(affordable) };
-        let granted = self.grant_places(wanted.min(DEPTH - limit));
-        magazine.set_limit(limit + granted);
-        if granted == 0 {
+        let more = if limit == 0 && self.weight <= ALWAYS_ONE_PLACE { 1 } else { self.affordable(cache, limit) };
+        let granted = self.grant_places(more.min(DEPTH - limit));
+        // Read again: granting may retire slots, which may run user code, which may have come by here.
+        let more = granted.min(DEPTH - magazine.limit());
+        self.places.fetch_sub(granted - more, Relaxed);
+        magazine.set_limit(magazine.limit() + more);
+        if more == 0 {
             magazine.be_patient(PATIENCE);
         }
-        granted > 0
+        more > 0
+    }
+
+    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the thread gives some
+    /// of its own away, so that the first class to grow does not keep the others small.
+    fn affordable(&self, cache: &Cache, limit: usize) -> usize {
+        let wanted = limit.max(1);
+        let fits = || {
+            let left = self.core().limits().thread_cache.saturating_sub(self.core().cached_by(cache));
+            (left / self.weight.max(1)).min(wanted)
+        };
+        if fits() < wanted {
+            self.core().halve_largest_above(cache, (limit + wanted) * self.weight);
+        }
+        fits()
+    }
+
+    /// The bytes this thread's magazine here may hold.
+    pub(super) fn cached_by(&self, cache: &Cache) -> usize {
+        self.magazine_of(cache).map_or(0, Magazine::limit) * self.weight
+    }
+
+    /// This thread's magazine here, if it has one.
+    fn magazine_of<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
+        let magazine = cache.magazine(Lane(self.lane.load(Relaxed)))?;
+        (magazine.core_id() == self.core().id()).then_some(magazine)
+    }
+
+    /// Halves the limit of this thread's magazine; what is above it goes to the depot.
+    pub(super) fn halve(&self, cache: &Cache) {
+        let Some(magazine) = self.magazine_of(cache) else { return };
+        let limit = magazine.limit() / 2;
+        self.places.fetch_sub(magazine.limit() - limit, Relaxed);
+        magazine.set_limit(limit);
+        let slots = magazine.take_all();
+        let (surplus, kept) = slots.as_slice().split_at(slots.len().saturating_sub(limit));
+        // SAFETY: taken out, so ours; the caller keeps the core.
+        unsafe { Store::send_home(self, surplus) };
+        match magazine.fill(kept) {
+            Some(Stay::Open) => {}
+            Some(Stay::Closed) => empty_closed(cache, magazine.into()),
+            // SAFETY: refused, so still ours.
+            None => unsafe { Store::send_home(self, kept) },
+        }
     }
 
     /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make room.
@@ -309,11 +365,15 @@ impl Store {
         let places = self.places.fetch_add(wanted, Relaxed) + wanted;
         let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
         let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
-        let over_half = over_count.max(self.slots_for(over_bytes));
-        self.make_room();
-        let refused = over_half.max(self.excess()).min(wanted);
+        let beyond_half = over_count.max(self.slots_for(over_bytes)).min(wanted);
+        self.places.fetch_sub(beyond_half, Relaxed);
+        let granted = wanted - beyond_half;
+        if granted > 0 {
+            self.make_room();
+        }
+        let refused = self.excess().min(granted);
         self.places.fetch_sub(refused, Relaxed);
-        wanted - refused
+        granted - refused
     }
 
     /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is never more
@@ -351,9 +411,12 @@ impl Store {
             if found == 0 {
                 return;
             }
+            let (older, newer) = loot.as_slice().split_at(left.min(found));
+            left -= older.len();
             // SAFETY: popped above; the caller keeps the core.
-            unsafe { retire_all(loot.as_slice()) };
-            left = left.saturating_sub(found);
+            unsafe { retire_all(older) };
+            // SAFETY: as above.
+            unsafe { Store::put_back(self, newer) };
         }
     }
 

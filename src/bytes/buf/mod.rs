@@ -248,13 +248,6 @@ impl PooledBuf {
         Ok(())
     }
 
-    /// The name of the buffer's size class: its number, or none when it is larger than all of them.
-    fn class(&self) -> Option<usize> {
-        // SAFETY: the handle holds the slot.
-        let class = unsafe { core::class_of(self.slot()) };
-        self.core().keeper().classes().sizes().get(class).copied()
-    }
-
     /// Which store the buffer goes home to; a number to compare.
     fn home(&self) -> usize {
         // SAFETY: the handle holds the slot.
@@ -319,11 +312,9 @@ impl BorrowMut<[u8]> for PooledBuf {
 impl fmt::Debug for PooledBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("PooledBuf");
-        debug.field("len", &self.len).field("capacity", &self.capacity());
-        match self.class() {
-            Some(class) => debug.field("class", &class),
-            None => debug.field("class", &"oversize"),
-        };
+        debug.field("len", &self.len);
+        // SAFETY: the handle holds the slot.
+        unsafe { taken::describe(self.slot, &mut debug) };
         debug.finish()
     }
 }

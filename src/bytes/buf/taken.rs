@@ -1,12 +1,14 @@
 //! How a byte pool comes by a slot: from this thread's cache, from the depot, from fresh memory, or from other threads' caches.
 
 use std::alloc::Layout;
+use std::fmt;
 use std::ptr::NonNull;
 
 use crate::bytes::SizeClass;
 use crate::bytes::buf::{Held, PooledBuf};
 use crate::bytes::pool::ByteCore;
 use crate::engine::cache;
+use crate::engine::core;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store;
@@ -178,6 +180,24 @@ pub(in crate::bytes) fn return_all(mut bufs: Vec<PooledBuf>) {
         // SAFETY: the handles held these slots, of one store, and are gone.
         cache::with(|cache| unsafe { store::put_many(cache, lane, &run[..len]) });
     }
+}
+
+/// Shows the capacity and the size class of a handle's slot.
+///
+/// # Safety
+/// The slot is held, one of a byte pool.
+pub(in crate::bytes) unsafe fn describe(slot: NonNull<Slot<Held>>, debug: &mut fmt::DebugStruct<'_, '_>) {
+    // SAFETY: held.
+    let held = unsafe { slot.as_ref() }.content();
+    // SAFETY: as above.
+    let class = unsafe { core::class_of(SlotPtr::new(slot)) };
+    // SAFETY: as above.
+    let core = unsafe { ByteCore::of_slot(SlotPtr::new(slot)) };
+    debug.field("capacity", &held.capacity());
+    match core.keeper().classes().sizes().get(class) {
+        Some(class) => debug.field("class", class),
+        None => debug.field("class", &format_args!("oversize")),
+    };
 }
 
 /// The slot of a handle, its memory as an idle slot's must be.
