@@ -104,6 +104,13 @@ fn exhaustion_is_an_io_error_that_says_why() {
     assert_eq!(error.to_string(), "301 bytes requested of a pool that gives at most 300");
     assert!(error.source().is_none());
     assert!(buf.is_empty());
+}
+
+/// Up to the capacity of the class that serves the largest request, although that is less than a reader's usual step.
+#[test]
+fn a_reader_fills_the_largest_buffer_there_is() {
+    let pool = BufferPool::builder().max_request(300).build().unwrap();
+    let mut buf = pool.get(Capacity(0));
     let mut endless = io::repeat(1);
     let error = loop {
         match buf.read_from(&mut endless) {
@@ -111,9 +118,8 @@ fn exhaustion_is_an_io_error_that_says_why() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    // All of the class that serves the largest request, and not a byte more.
-    assert_eq!((buf.len(), buf.capacity()), (384, 384));
+    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Error::TooLarge { requested: 385, limit: 300 }));
+    assert_eq!(buf[..], [1; 384]);
 }
 
 #[test]

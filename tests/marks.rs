@@ -93,7 +93,8 @@ fn pool(zeroing: Zeroing) -> BufferPool {
 
 /// Every kind of request, of several lengths, on the memory just returned.
 fn requests_are_as_promised(pool: &BufferPool, name: &str) {
-    for len in [0, 1, 99, 100, 101, 512, 699, 700, CLASS - 1, CLASS] {
+    let lens = if cfg!(miri) { &[0, 100, CLASS][..] } else { &[0, 1, 99, 100, 101, 512, 699, 700, CLASS - 1, CLASS] };
+    for &len in lens {
         let zero = pool.get(len);
         assert!(zero.len() == len && is_zero(&zero), "{len} zero bytes after {name}");
         drop(zero);
@@ -134,8 +135,10 @@ fn every_request_after_every_exposure() {
 #[test]
 fn every_exposure_after_every_other() {
     let pool = pool(Zeroing::OnGet);
-    for &(first_name, first) in EXPOSURES {
-        for &(second_name, second) in EXPOSURES {
+    // Miri takes a sample.
+    let stride = if cfg!(miri) { 5 } else { 1 };
+    for (at, &(first_name, first)) in EXPOSURES.iter().enumerate() {
+        for &(second_name, second) in EXPOSURES.iter().skip(at % stride).step_by(stride) {
             for len in [0, 200, CLASS] {
                 let mut buf = pool.get(Capacity(CLASS));
                 first(&mut buf);

@@ -54,19 +54,20 @@ fn caches_that_grow_under_a_full_depot_stay_within_the_limit() {
 fn many_threads_together_stay_within_the_limit() {
     let threads = if cfg!(miri) { 2 } else { 8 };
     let pool = BufferPool::builder().max_idle(LIMIT).build().unwrap();
-    thread::scope(|scope| {
-        for seed in 0..threads {
-            let pool = &pool;
-            scope.spawn(move || {
+    let workers: Vec<_> = (0..threads)
+        .map(|seed| {
+            let pool = pool.clone();
+            thread::spawn(move || {
                 let mut random = Random::new(seed);
                 for _ in 0..if cfg!(miri) { 30 } else { 500 } {
                     let size = [256, 1024, 4096, 16_384][random.below(4)];
                     let held: Vec<_> = (0..random.below(20)).map(|_| pool.get(Capacity(size))).collect();
                     drop(held);
                 }
-            });
-        }
-    });
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
     let stats = pool.stats();
     assert!(idle(&stats) <= LIMIT, "{} bytes idle\n{stats}", idle(&stats));
 }

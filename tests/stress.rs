@@ -11,7 +11,7 @@ mod random;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ const HELD: usize = 24;
 const SIZE: usize = 1024;
 
 static STARVED: AtomicBool = AtomicBool::new(false);
+/// Blocks that are allocated and not freed.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 struct Starving;
 
@@ -39,19 +41,34 @@ fn refuses(layout: Layout) -> bool {
     layout.align() == BLOCK_ALIGN && STARVED.load(Relaxed)
 }
 
+fn count(layout: Layout, change: isize) {
+    if layout.align() == BLOCK_ALIGN {
+        LIVE.fetch_add(change, Relaxed);
+    }
+}
+
 // SAFETY: the system's allocator, or no memory.
 unsafe impl GlobalAlloc for Starving {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if refuses(layout) {
+            return std::ptr::null_mut();
+        }
+        count(layout, 1);
         // SAFETY: the caller's conditions.
-        if refuses(layout) { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if refuses(layout) {
+            return std::ptr::null_mut();
+        }
+        count(layout, 1);
         // SAFETY: the caller's conditions.
-        if refuses(layout) { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(layout, -1);
         // SAFETY: the caller's conditions.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -220,6 +237,7 @@ fn no_buffer_is_ever_in_two_hands_and_none_is_lost() {
         pool.close();
         assert_eq!(pool.stats().footprint, 0);
     }
+    assert_eq!(LIVE.load(Relaxed), 0, "blocks of closed pools that were never freed");
     let stolen = arena.stolen.load(Relaxed);
     println!("{CALLS} calls, {closed} pools closed, {stolen} buffers stolen, {:.1} s", start.elapsed().as_secs_f64());
     assert!(cfg!(miri) || closed > 10 && stolen > 10, "{closed} pools closed, {stolen} buffers stolen");
