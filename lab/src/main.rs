@@ -1,1 +1,39 @@
-fn main() {}
+//! `millpond-lab`: real workloads on millpond, alone and side by side with its rivals.
+
+mod compare;
+mod failure;
+mod interrupt;
+mod process;
+mod random;
+mod run;
+mod size;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Real workloads on millpond, alone and side by side with its rivals.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Options),
+    Compare(compare::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(options) => run::command(&options),
+        Command::Compare(options) => compare::command(&options),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("millpond-lab: {failure}");
+        failure.exit_code()
+    })
+}

@@ -62,13 +62,12 @@ mod system {
         compiler_fence(SeqCst);
     }
 
-    /// The robber's side, between its request and its look at the magazines.
-    pub(in crate::engine) fn heavy() {
+    /// The robber's side, between its request and its look at the magazines. False when the system refuses, as it may when a process
+    /// forbids itself the call after its first pool was built.
+    pub(in crate::engine) fn heavy() -> bool {
         // All there is to it when the barrier is symmetric; otherwise it orders the requests before the call.
         fence(SeqCst);
-        if kind() == Barrier::Asymmetric {
-            assert!(os::barrier(), "membarrier failed after it was registered: {}", std::io::Error::last_os_error());
-        }
+        kind() == Barrier::Symmetric || os::barrier()
     }
 }
 
@@ -90,6 +89,8 @@ pub(super) mod model {
         /// Set by models in which request and barrier lie before the owner's first operation. A fence in the owner would hide
         /// what the orderings written in the code must do by themselves.
         pub(in crate::engine) static ALREADY_ASKED: Cell<bool> = const { Cell::new(false) };
+        /// The system refuses the barrier.
+        pub(in crate::engine) static REFUSED: Cell<bool> = const { Cell::new(false) };
     }
 
     pub(crate) fn kind() -> Barrier {
@@ -102,7 +103,8 @@ pub(super) mod model {
         }
     }
 
-    pub(in crate::engine) fn heavy() {
+    pub(in crate::engine) fn heavy() -> bool {
         fence(SeqCst);
+        !REFUSED.get()
     }
 }

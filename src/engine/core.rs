@@ -25,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicUsize, Ordering::*, fence};
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
 /// Magazines robbed behind one barrier.
-const ROBBED_AT_ONCE: usize = 32;
+const ROBBED_AT_ONCE: usize = 16;
 
 /// What the engine asks of a face.
 pub(crate) trait Keeper: Send + Sync + 'static {
@@ -201,6 +201,7 @@ impl<K: Keeper> CoreOf<K> {
         unsafe { slot.head() }.set_store(store);
         store.count_birth(bytes);
         core.footprint.fetch_add(bytes, Relaxed);
+        store.make_room();
         Ok(slot)
     }
 
@@ -272,12 +273,19 @@ impl Core {
         &self.table
     }
 
-    pub(super) fn footprint(&self) -> usize {
-        self.footprint.load(Relaxed)
+    pub(super) fn stores(&self) -> &[Store] {
+        &self.stores
     }
 
-    pub(super) fn idle_bound(&self) -> usize {
-        self.stores.iter().map(Store::idle_bound).sum()
+    /// Bytes that may lie idle beyond the limit, counting every place in a magazine as taken.
+    pub(super) fn excess_bytes(&self) -> usize {
+        let (footprint, limit) = (self.footprint.load(Relaxed), self.limits.max_idle);
+        // One load in the common case.
+        if footprint <= limit {
+            return 0;
+        }
+        let idle: usize = self.stores.iter().map(Store::idle_bound).sum();
+        idle.min(footprint).saturating_sub(limit)
     }
 
     pub(super) fn place_bytes(&self) -> usize {
@@ -370,9 +378,10 @@ impl Core {
         let seated = self.stores.iter().flat_map(|store| store.seats().visit().map(move |visit| (store, visit)));
         let asked_to_close = seated.inspect(|(_, magazine)| magazine.request_close());
         // SAFETY: robbed, so ours; the caller's handle keeps the core.
-        rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
-        for store in &self.stores {
-            store.seats().visit().for_each(|magazine| store.cut(&magazine));
+        let robbed = rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
+        // Without a barrier, magazines keep their slots and their attachment until their owner meets the closed bit or exits.
+        if robbed {
+            self.stores.iter().for_each(|store| store.seats().visit().for_each(|magazine| store.cut(&magazine)));
         }
     }
 
@@ -445,18 +454,21 @@ impl fmt::Debug for Core {
     }
 }
 
-/// Robs these magazines, a few dozen behind one barrier, and hands what was in them to `each`.
-fn rob<'a>(magazines: impl Iterator<Item = (&'a Store, Visit<'a>)>, mut each: impl FnMut(&'a Store, Loot)) {
+/// Robs these magazines, several behind one barrier, and hands what was in them to `each`. False if the system refused a barrier; then
+/// some of them are as they were.
+fn rob<'a>(magazines: impl Iterator<Item = (&'a Store, Visit<'a>)>, mut each: impl FnMut(&'a Store, Loot)) -> bool {
     let mut asked = magazines.filter(|(_, magazine)| magazine.ask()).fuse();
+    let mut all = true;
     loop {
         let mut group = [const { None }; ROBBED_AT_ONCE];
         let filled = group.iter_mut().zip(&mut asked).map(|(place, robbed)| *place = Some(robbed)).count();
         if filled == 0 {
-            return;
+            return all;
         }
-        barrier::heavy();
-        for (store, magazine) in group.into_iter().flatten() {
-            each(store, magazine.take());
-        }
+        let ordered = barrier::heavy();
+        all &= ordered;
+        // First all of the group, since `each` may run user code, and then what was in them.
+        let loot = group.map(|place| place.map(|(store, magazine)| (store, magazine.take(ordered))));
+        loot.into_iter().flatten().for_each(|(store, loot)| each(store, loot));
     }
 }

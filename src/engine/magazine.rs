@@ -109,6 +109,11 @@ impl Att {
         self.0 & request != 0
     }
 
+    /// ASKED to OPEN: the request is withdrawn.
+    fn opened(self) -> Att {
+        Att(self.0 & Self::REQUESTS)
+    }
+
     /// ASKED to TAKEN.
     fn taken(self, len: usize) -> Att {
         Att(self.0 & Self::REQUESTS | Self::TAKEN | (len as u32) << Self::LEN_SHIFT)
@@ -388,22 +393,28 @@ impl Magazine {
     }
 
     /// Robber, after [`ask`](Self::ask) said yes and [`barrier::heavy`]: takes everything, waits for nobody.
-    pub(super) fn take(&self) -> Loot {
+    ///
+    /// `ordered`: the barrier has happened. Without it the robber cannot know the length: it takes the request back, unless the owner
+    /// has agreed to one already, which is sound by itself.
+    pub(super) fn take(&self, ordered: bool) -> Loot {
         // Acquire pairs with the owner's commit.
         let len = Word(self.word.load(Acquire)).len();
         // Acquire, here and on failure: the owner agreed, and its last operation is inside.
         let mut att = Att(self.att.load(Acquire));
         while att.state() == Att::ASKED {
-            // Relaxed on success: a length of the robber's tells the owner nothing but itself.
-            match self.att.compare_exchange(att.0, att.taken(len).0, Relaxed, Acquire) {
-                Ok(_) => att = att.taken(len),
+            let next = if ordered { att.taken(len) } else { att.opened() };
+            // Relaxed on success: a length of the robber's tells the owner nothing but itself, and a withdrawn request nothing.
+            match self.att.compare_exchange(att.0, next.0, Relaxed, Acquire) {
+                Ok(_) => att = next,
                 Err(now) => att.0 = now,
             }
         }
         let mut out = Loot::new();
-        self.copy(att.len(), &mut out);
-        // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
-        self.att.fetch_or(Att::EMPTY, Release);
+        if att.state() == Att::TAKEN {
+            self.copy(att.len(), &mut out);
+            // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
+            self.att.fetch_or(Att::EMPTY, Release);
+        }
         out
     }
 

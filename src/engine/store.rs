@@ -309,23 +309,32 @@ impl Store {
         let places = self.places.fetch_add(wanted, Relaxed) + wanted;
         let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
         let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
-        let over_half = over_count.max(self.slots_for(over_bytes)).min(wanted);
-        self.evict(self.excess());
+        let over_half = over_count.max(self.slots_for(over_bytes));
+        self.make_room();
         let refused = over_half.max(self.excess()).min(wanted);
         self.places.fetch_sub(refused, Relaxed);
         wanted - refused
     }
 
-    /// How many of this store's idle slots are too many, counting every place in a magazine as taken.
+    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is never more
+    /// than all memory, so empty places cost nothing while that fits.
     fn excess(&self) -> usize {
-        let limits = self.core().limits();
-        let idle = self.depot.level() + self.places.load(Relaxed);
-        // Idle memory is never more than all memory and all places, which is two loads.
-        let over_bytes = match self.core().footprint() + self.place_bytes() > limits.max_idle {
-            true => self.core().idle_bound().saturating_sub(limits.max_idle),
-            false => 0,
-        };
-        idle.saturating_sub(limits.max_idle_per_store).max(self.slots_for(over_bytes))
+        let idle = (self.depot.level() + self.places.load(Relaxed)).min(self.resident.load(Relaxed));
+        let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
+        over_count.max(self.slots_for(self.core().excess_bytes()))
+    }
+
+    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there may be more
+    /// idle memory than before without a check: more places, or more memory.
+    pub(super) fn make_room(&self) {
+        self.evict(self.excess());
+        if self.core().excess_bytes() > 0 {
+            self.core()
+                .stores()
+                .iter()
+                .rev()
+                .for_each(|store| store.evict(store.slots_for(self.core().excess_bytes())));
+        }
     }
 
     fn slots_for(&self, bytes: usize) -> usize {

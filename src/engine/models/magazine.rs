@@ -100,12 +100,11 @@ fn rob(magazine: &Magazine) -> Vec<SlotPtr> {
     if !magazine.ask() {
         return vec![];
     }
-    barrier::heavy();
-    take(magazine)
+    take(magazine, barrier::heavy())
 }
 
-fn take(magazine: &Magazine) -> Vec<SlotPtr> {
-    let robbed: Vec<_> = magazine.take().drain().collect();
+fn take(magazine: &Magazine, ordered: bool) -> Vec<SlotPtr> {
+    let robbed: Vec<_> = magazine.take(ordered).drain().collect();
     robbed.iter().for_each(|&slot| touch(slot));
     robbed
 }
@@ -137,7 +136,7 @@ fn already_asked(inside: usize, script: &'static str) {
         let mut owner = Owner::new(Barrier::Asymmetric, &all, inside);
         assert!(owner.magazine.ask());
         let magazine = owner.magazine.clone();
-        let robber = thread::spawn(move || take(&magazine));
+        let robber = thread::spawn(move || take(&magazine, true));
         owner.run(script);
         let robbed = robber.join().unwrap();
         owner.check(&all, &robbed);
@@ -184,6 +183,26 @@ fn the_orderings_carry_the_data_without_any_fence() {
     for (inside, script) in [(0, "u"), (1, "pu"), (1, "uu"), (2, "puu"), (1, "upu"), (2, "pupu"), (2, "FR"), (1, "p")] {
         already_asked(inside, script);
     }
+}
+
+/// A robber that gets no barrier takes its request back, and at most what the owner has agreed to.
+#[test]
+fn a_refused_barrier_costs_nothing() {
+    explore(if full() { None } else { Some(3) }, || {
+        model::REFUSED.set(true);
+        let (_table, all) = slots(SLOTS);
+        let mut owner = Owner::new(Asymmetric, &all, 2);
+        let magazine = owner.magazine.clone();
+        let robber = thread::spawn(move || {
+            let mut robbed = rob(&magazine);
+            robbed.extend(rob(&magazine));
+            robbed
+        });
+        owner.run("pup");
+        let robbed = robber.join().unwrap();
+        owner.check(&all, &robbed);
+        model::REFUSED.set(false);
+    });
 }
 
 /// After the closed bit, a barrier and a robbery, whatever was pushed was robbed or its owner saw the bit.

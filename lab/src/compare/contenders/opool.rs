@@ -1,0 +1,69 @@
+//! opool 0.2: one pool per size, `Pool` and not `LocalPool`, whose buffers could not leave their thread. `reset` is
+//! where its documentation has objects zeroed.
+
+use opool::{Pool, PoolAllocator, RefGuard};
+
+use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+
+/// What its documentation keeps.
+const KEPT: usize = 64;
+
+pub struct Sized {
+    bytes: usize,
+    zeroed: bool,
+}
+
+impl PoolAllocator<Vec<u8>> for Sized {
+    #[inline]
+    fn allocate(&self) -> Vec<u8> {
+        vec![0; self.bytes]
+    }
+
+    #[inline]
+    fn reset(&self, buf: &mut Vec<u8>) {
+        if self.zeroed {
+            buf.fill(0);
+        }
+    }
+}
+
+pub struct Opool(Vec<Pool<Sized, Vec<u8>>>);
+
+impl Contender for Opool {
+    const NAME: &'static str = "opool 0.2";
+    const KIND: Kind = Kind::Pool;
+
+    type Buf<'p> = RefGuard<'p, Sized, Vec<u8>>;
+    type Zeroed<'p> = RefGuard<'p, Sized, Vec<u8>>;
+
+    fn new(plan: &Plan) -> Result<Self, Cannot> {
+        let pool = |&bytes: &usize| Pool::new(plan.idle.max(KEPT), Sized { bytes, zeroed: plan.zeroed });
+        Ok(Self(plan.sizes.iter().map(pool).collect()))
+    }
+
+    #[inline(always)]
+    fn get(&self, size: Size) -> Self::Buf<'_> {
+        self.0[size.index].get()
+    }
+
+    #[inline(always)]
+    fn write<'b>(buf: &'b mut Self::Buf<'_>, at: usize) -> &'b mut u8 {
+        let byte = &mut buf[at];
+        *byte = 1;
+        byte
+    }
+
+    #[inline(always)]
+    fn zeroed(&self, size: Size) -> Self::Zeroed<'_> {
+        self.get(size)
+    }
+
+    fn bytes<'b>(buf: &'b Self::Zeroed<'_>) -> &'b [u8] {
+        buf
+    }
+
+    #[inline(always)]
+    fn expose<'b>(buf: &'b mut Self::Zeroed<'_>, len: usize) -> &'b mut [u8] {
+        &mut buf[..len]
+    }
+}

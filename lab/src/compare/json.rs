@@ -1,0 +1,57 @@
+//! The figures for other programs.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::report::Outcome;
+use crate::process::Machine;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    machine: Machine,
+    /// The command line that gave these figures.
+    command: String,
+    rounds: usize,
+    rows: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    row: &'a str,
+    operation: &'a str,
+    contenders: Vec<Contender<'a>>,
+}
+
+#[derive(Serialize)]
+struct Contender<'a> {
+    contender: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_ns: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median_ns: Option<f64>,
+    /// Why there are no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cannot: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
+
+/// Writes machine, command, and for every row and contender the nanoseconds per operation.
+pub fn write(out: impl io::Write, rounds: usize, outcomes: &[Outcome]) -> io::Result<()> {
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let document = Document { machine: Machine::this(), command, rounds, rows: outcomes.iter().map(line).collect() };
+    serde_json::to_writer_pretty(out, &document)?;
+    Ok(())
+}
+
+fn line(outcome: &Outcome) -> Line<'_> {
+    let contenders = outcome.measured.iter().map(|measured| Contender {
+        contender: measured.contender,
+        min_ns: measured.figures.ok().map(|figures| figures.min),
+        median_ns: measured.figures.ok().map(|figures| figures.median),
+        cannot: measured.figures.err().map(|cannot| cannot.0),
+        note: measured.note.as_deref(),
+    });
+    Line { row: &outcome.row, operation: &outcome.operation, contenders: contenders.collect() }
+}

@@ -1,0 +1,114 @@
+//! `compare`: the same work with millpond, with other pools, with allocators, and with the least that could do it.
+//!
+//! Without the feature `rivals` only millpond, the floor and `Vec` on the system's allocator are there.
+
+mod contender;
+mod contenders;
+mod crew;
+mod json;
+mod queue;
+mod report;
+mod rows;
+mod timing;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::report::Outcome;
+use self::rows::Row;
+use self::timing::Effort;
+use crate::failure::Failure;
+use crate::process::Machine;
+
+/// Measure millpond side by side with other pools and allocators (build with `--features rivals`).
+#[derive(clap::Args)]
+pub struct Options {
+    /// Rounds in which every contender has a turn [default: 11, or 3 with --quick]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    rounds: Option<usize>,
+    /// Only rows whose name contains ROW; may be given more than once
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Also write the figures to FILE
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Shorter turns and fewer rounds: a minute instead of several
+    #[arg(long)]
+    quick: bool,
+    /// Buffers that the handover rows pass in each round [default: as many as a turn takes]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    buffers: Option<u64>,
+    /// List the rows instead
+    #[arg(long)]
+    list: bool,
+}
+
+impl Options {
+    fn effort(&self) -> Effort {
+        let (rounds, turn) = if self.quick { (3, 5) } else { (11, 25) };
+        Effort { rounds: self.rounds.unwrap_or(rounds), turn: Duration::from_millis(turn) }
+    }
+
+    /// The rows asked for. A name that no row has is an error.
+    fn rows(&self) -> Result<Vec<Row>, Failure> {
+        let all = rows::all(self.buffers);
+        if let Some(name) = self.only.iter().find(|name| !all.iter().any(|row| row.name.contains(*name))) {
+            return Err(Failure::Usage(format!("no row has `{name}` in its name; --list shows them all")));
+        }
+        let asked = |row: &Row| self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name));
+        Ok(all.into_iter().filter(asked).collect())
+    }
+}
+
+/// Does what `options` ask for.
+pub fn command(options: &Options) -> Result<ExitCode, Failure> {
+    let rows = options.rows()?;
+    let mut out = io::stdout().lock();
+    if options.list {
+        for row in &rows {
+            writeln!(out, "{:<28} {}", row.name, row.operation)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Made before minutes are spent on figures that could not be written.
+    let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
+    let json = options.json.as_ref().map(create).transpose()?;
+    let effort = options.effort();
+    let outcomes = measure(&rows, effort, &mut out)?;
+    write!(out, "{}", report::summary(&outcomes))?;
+    if let Some(file) = json {
+        let mut file = BufWriter::new(file);
+        json::write(&mut file, effort.rounds, &outcomes)?;
+        file.flush()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the table of each row as soon as it is there.
+fn measure(rows: &[Row], effort: Effort, out: &mut impl Write) -> io::Result<Vec<Outcome>> {
+    let machine = Machine::this();
+    writeln!(out, "{}, {} cores, {}; {} rounds\n", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
+    let bar = bar(rows.len());
+    let mut outcomes = Vec::new();
+    for row in rows {
+        bar.set_message(row.name.clone());
+        let outcome = Outcome::new(row, timing::measure(row, effort));
+        bar.suspend(|| writeln!(out, "{}", outcome.table()))?;
+        outcomes.push(outcome);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(outcomes)
+}
+
+/// Drawn on a terminal only: indicatif keeps silent when stderr is none.
+fn bar(rows: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}");
+    ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

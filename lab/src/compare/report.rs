@@ -1,0 +1,110 @@
+//! Tables of a comparison: one per row, and a summary of all rows.
+
+use super::contender::Kind;
+use super::rows::Row;
+use super::timing::Measured;
+use crate::table;
+
+/// A row and what came of it.
+pub struct Outcome {
+    pub row: String,
+    pub operation: String,
+    pub measured: Vec<Measured>,
+}
+
+impl Outcome {
+    pub fn new(row: &Row, measured: Vec<Measured>) -> Self {
+        Self { row: row.name.clone(), operation: row.operation.clone(), measured }
+    }
+
+    /// The least time of the contenders of this kind, and whose it is.
+    fn best(&self, kind: Kind) -> Option<(&'static str, f64)> {
+        let of_kind = self.measured.iter().filter(|measured| measured.kind == kind);
+        of_kind
+            .filter_map(|measured| Some((measured.contender, measured.figures.ok()?.min)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn least(&self, kind: Kind) -> Option<f64> {
+        self.best(kind).map(|best| best.1)
+    }
+
+    /// What a time costs beyond the row's queue, if it has one.
+    fn on_top(&self, time: f64) -> f64 {
+        time - self.least(Kind::Queue).unwrap_or(0.0)
+    }
+
+    /// Fastest first, dashes last. Ratios are those of the minima, and those to millpond leave the queue out.
+    pub fn table(&self) -> String {
+        let (floor, queue) = (self.least(Kind::Floor), self.least(Kind::Queue));
+        let millpond = self.least(Kind::Millpond).map(|time| self.on_top(time));
+        let third = if queue.is_some() { "ns beyond queue" } else { "x floor" };
+        let mut table = table::with_heads(&["", "min ns", "median ns", third, "x millpond", ""]);
+        let mut order: Vec<_> = self.measured.iter().collect();
+        order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+        for measured in order {
+            let min = measured.figures.map(|figures| figures.min).ok();
+            let median = measured.figures.map(|figures| figures.median).ok();
+            let on_top = min.filter(|_| measured.kind != Kind::Queue).map(|time| self.on_top(time));
+            let remark = measured.figures.err().map(|cannot| cannot.0.to_owned()).or_else(|| measured.note.clone());
+            table.add_row([
+                measured.contender.to_owned(),
+                nanoseconds(min),
+                nanoseconds(median),
+                if queue.is_some() { nanoseconds(on_top) } else { ratio(min, floor) },
+                ratio(on_top, millpond),
+                remark.unwrap_or_default(),
+            ]);
+        }
+        table.column_mut(5).expect("six columns").set_cell_alignment(comfy_table::CellAlignment::Left);
+        format!("{}: {}\n{table}\n", self.row, self.operation)
+    }
+}
+
+fn rank(measured: &Measured) -> f64 {
+    measured.figures.map_or(f64::INFINITY, |figures| figures.min)
+}
+
+/// All rows: millpond beside the floor, the fastest other pool and the fastest allocator. A ratio above one says how
+/// many times as long the other takes; where buffers pass through a queue, beyond what the queue takes.
+pub fn summary(outcomes: &[Outcome]) -> String {
+    let mut table =
+        table::with_heads(&["row", "millpond ns", "x floor", "fastest pool", "x", "fastest allocator", "x"]);
+    for outcome in outcomes.iter().filter(|outcome| outcome.least(Kind::Millpond).is_some()) {
+        let millpond = outcome.least(Kind::Millpond);
+        let (pool, allocator) = (outcome.best(Kind::Pool), outcome.best(Kind::Allocator));
+        let name = |best: Option<(&'static str, f64)>| best.map_or(table::DASH, |best| best.0).to_owned();
+        let on_top = |time: Option<f64>| time.map(|time| outcome.on_top(time));
+        table.add_row([
+            outcome.row.clone(),
+            nanoseconds(millpond),
+            ratio(millpond, outcome.least(Kind::Floor)),
+            name(pool),
+            ratio(on_top(pool.map(|best| best.1)), on_top(millpond)),
+            name(allocator),
+            ratio(on_top(allocator.map(|best| best.1)), on_top(millpond)),
+        ]);
+    }
+    for column in [3, 5] {
+        table.column_mut(column).expect("seven columns").set_cell_alignment(comfy_table::CellAlignment::Left);
+    }
+    format!("{table}\n")
+}
+
+/// Three digits that count.
+fn nanoseconds(value: Option<f64>) -> String {
+    match value {
+        None => table::DASH.to_owned(),
+        Some(ns) if ns < 10.0 => format!("{ns:.2}"),
+        Some(ns) if ns < 100.0 => format!("{ns:.1}"),
+        Some(ns) => format!("{ns:.0}"),
+    }
+}
+
+fn ratio(value: Option<f64>, base: Option<f64>) -> String {
+    match value.zip(base) {
+        None => table::DASH.to_owned(),
+        Some((value, base)) if value < base * 10.0 => format!("{:.2}", value / base),
+        Some((value, base)) => format!("{:.0}", value / base),
+    }
+}

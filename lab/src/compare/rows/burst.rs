@@ -1,0 +1,48 @@
+//! Many buffers got one by one and then all dropped: what a thread's own cache does not hold.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::{Cell, Pattern, Row};
+use crate::compare::contender::{Cannot, Contender, Plan};
+
+/// The size of zeropool's own burst row.
+const BYTES: usize = 64 << 10;
+
+pub fn rows() -> Vec<Row> {
+    [10, 100, 1000]
+        .map(|count| {
+            let operation = format!("per buffer: {count} of 64KiB got and touched one by one, then dropped");
+            Row::new(format!("burst/{count}"), operation, Burst { count, plan: Plan::of(&[BYTES]) })
+                .operations(count as u64)
+        })
+        .into()
+}
+
+/// `count` buffers of the plan's only size.
+pub struct Burst {
+    pub count: usize,
+    pub plan: Plan,
+}
+
+impl Pattern for Burst {
+    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+        let plan = Plan { idle: self.count, ..self.plan.clone() };
+        let (pool, size, count) = (C::new(&plan)?, plan.size(), self.count);
+        Ok(Box::new(move |iterations| {
+            let size = black_box(size);
+            let mut held = Vec::with_capacity(count);
+            let begin = Instant::now();
+            for _ in 0..iterations {
+                for _ in 0..count {
+                    let mut buf = pool.get(size);
+                    C::write(&mut buf, 0);
+                    held.push(buf);
+                }
+                black_box(&mut held);
+                held.clear();
+            }
+            begin.elapsed()
+        }))
+    }
+}

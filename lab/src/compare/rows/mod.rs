@@ -1,0 +1,122 @@
+//! What is measured, by theme.
+
+mod burst;
+mod handover;
+mod hit;
+mod live;
+mod mixed;
+mod pools;
+mod short;
+mod threads;
+mod zeroed;
+mod zeropool;
+
+use std::time::Duration;
+
+use super::contender::{Cannot, Contender, Kind, Visit};
+use super::contenders;
+
+/// The name of a contender, and either its cell or the reason why it has none.
+pub struct Entry {
+    pub contender: &'static str,
+    pub kind: Kind,
+    pub cell: Result<Box<dyn Cell>, Cannot>,
+}
+
+/// One contender in one row, set up and ready.
+pub trait Cell {
+    /// Does the row's operation so many times, and gives the time that took.
+    fn time(&mut self, iterations: u64) -> Duration;
+
+    /// What else was seen meanwhile.
+    fn note(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<F: FnMut(u64) -> Duration> Cell for F {
+    fn time(&mut self, iterations: u64) -> Duration {
+        self(iterations)
+    }
+}
+
+/// A measured pattern, the same for every contender.
+pub trait Pattern {
+    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot>;
+}
+
+/// A line of the comparison.
+pub struct Row {
+    pub name: String,
+    /// What one operation is, in words.
+    pub operation: String,
+    /// Operations in one iteration of a cell.
+    pub operations: u64,
+    /// Iterations in a turn, where the user has chosen; else as many as the turn's time takes.
+    pub iterations: Option<u64>,
+    /// Where threads may share processors a contender's turn must be long beside the scheduler's. Such rows have the
+    /// number of iterations below which a turn could be over before all threads run.
+    pub crowded: Option<u64>,
+    entries: Box<dyn Fn() -> Vec<Entry> + Send + Sync>,
+}
+
+impl Row {
+    /// A row with every contender.
+    fn new(
+        name: impl Into<String>,
+        operation: impl Into<String>,
+        pattern: impl Pattern + Send + Sync + 'static,
+    ) -> Self {
+        let entries = Box::new(move || {
+            let mut all = All { pattern: &pattern, entries: Vec::new() };
+            contenders::each(&mut all);
+            all.entries
+        });
+        Self { name: name.into(), operation: operation.into(), operations: 1, iterations: None, crowded: None, entries }
+    }
+
+    fn operations(self, operations: u64) -> Self {
+        Self { operations, ..self }
+    }
+
+    fn crowded(self, least: u64) -> Self {
+        Self { crowded: Some(least), ..self }
+    }
+
+    /// Sets up all contenders.
+    pub fn entries(&self) -> Vec<Entry> {
+        (self.entries)()
+    }
+}
+
+struct All<'a, P> {
+    pattern: &'a P,
+    entries: Vec<Entry>,
+}
+
+impl<P: Pattern> Visit for All<'_, P> {
+    fn visit<C: Contender>(&mut self) {
+        self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
+    }
+}
+
+/// So many threads, in words.
+fn in_words(count: usize) -> String {
+    if count == 1 { "1 thread".to_owned() } else { format!("{count} threads") }
+}
+
+/// All rows, in the order of the report. `buffers` is how many the handover rows pass in a round.
+pub fn all(buffers: Option<u64>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(hit::rows());
+    rows.extend(live::rows());
+    rows.extend(zeroed::rows());
+    rows.extend(burst::rows());
+    rows.extend(mixed::rows());
+    rows.extend(zeropool::rows());
+    rows.extend(threads::rows());
+    rows.extend(handover::rows(buffers));
+    rows.extend(short::rows());
+    rows.extend(pools::rows());
+    rows
+}

@@ -1,0 +1,117 @@
+//! Interleaved rounds: every contender of a row has its turn in every round, so that what the machine does meanwhile
+//! hits all of them. The minimum is what the code costs, the median what it cost that day.
+
+use std::thread;
+use std::time::Duration;
+
+use super::contender::{Cannot, Kind};
+use super::rows::{Cell, Row};
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    pub rounds: usize,
+    /// How long a contender's turn in a round should take.
+    pub turn: Duration,
+}
+
+/// Turns of crowded rows are so many times as long.
+const CROWDED: u32 = 3;
+
+/// A contender in a row: its figures, or why it has none.
+pub struct Measured {
+    pub contender: &'static str,
+    pub kind: Kind,
+    pub figures: Result<Figures, Cannot>,
+    pub note: Option<String>,
+}
+
+/// Nanoseconds per operation.
+#[derive(Clone, Copy)]
+pub struct Figures {
+    pub min: f64,
+    pub median: f64,
+}
+
+struct Turn {
+    cell: Box<dyn Cell>,
+    iterations: u64,
+    times: Vec<f64>,
+}
+
+/// Measures a row on a thread of its own: whatever a contender keeps for its thread ends with the row.
+pub fn measure(row: &Row, effort: Effort) -> Vec<Measured> {
+    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort)).join().expect("rows do not panic"))
+}
+
+fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
+    let entries = row.entries();
+    let names: Vec<_> = entries.iter().map(|entry| (entry.contender, entry.kind)).collect();
+    let mut turns: Vec<_> = entries.into_iter().map(|entry| Ok(Turn::new(entry.cell?, row, effort.turn))).collect();
+    for round in 0..effort.rounds {
+        let count = turns.len();
+        // A different one begins each time: nobody always runs in the wake of the same neighbour.
+        for at in 0..count {
+            if let Ok(turn) = &mut turns[(round + at) % count] {
+                turn.take(row.operations);
+            }
+        }
+    }
+    let measured = |((contender, kind), turn): (_, Result<Turn, Cannot>)| {
+        let note = turn.as_ref().ok().and_then(|turn| turn.cell.note());
+        Measured { contender, kind, figures: turn.map(Turn::figures), note }
+    };
+    names.into_iter().zip(turns).map(measured).collect()
+}
+
+impl Turn {
+    fn new(mut cell: Box<dyn Cell>, row: &Row, turn: Duration) -> Self {
+        let crowd = |least| (turn * CROWDED, least);
+        let (target, least) = row.crowded.map_or((turn, 1), crowd);
+        let iterations = match row.iterations {
+            Some(iterations) => {
+                cell.time(least);
+                iterations
+            }
+            None => calibrate(&mut *cell, target, least),
+        };
+        Self { cell, iterations, times: Vec::new() }
+    }
+
+    fn take(&mut self, operations: u64) {
+        let elapsed = self.cell.time(self.iterations);
+        self.times.push(elapsed.as_nanos() as f64 / (self.iterations * operations) as f64);
+    }
+
+    fn figures(mut self) -> Figures {
+        self.times.sort_unstable_by(f64::total_cmp);
+        Figures { min: self.times[0], median: self.times[self.times.len() / 2] }
+    }
+}
+
+/// How many iterations take `target`, but not fewer than `least`: twice as many each time until a quarter of it is
+/// reached, which also warms up.
+fn calibrate(cell: &mut dyn Cell, target: Duration, least: u64) -> u64 {
+    let mut iterations = least;
+    loop {
+        let elapsed = cell.time(iterations);
+        if elapsed * 4 >= target {
+            let share = target.as_secs_f64() / elapsed.as_secs_f64();
+            return ((iterations as f64 * share) as u64).max(least);
+        }
+        iterations *= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_finds_the_number_that_takes_the_time() {
+        let mut cell = |iterations: u64| Duration::from_micros(iterations * 3);
+        assert_eq!(calibrate(&mut cell, Duration::from_millis(3), 1), 1000);
+        let mut slow = |iterations: u64| Duration::from_secs(iterations);
+        assert_eq!(calibrate(&mut slow, Duration::from_millis(3), 1), 1);
+    }
+}

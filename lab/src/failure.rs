@@ -1,0 +1,53 @@
+//! Why a command ended without its result, and the exit status that says so.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::interrupt;
+
+/// An end without a result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The user asked for what cannot be done: status 2, as for arguments that do not parse.
+    Usage(String),
+    /// The user ended it: status 130.
+    Interrupted,
+    /// The system refused: status 1.
+    Io(io::Error),
+}
+
+impl Failure {
+    /// `path`, which the user named, cannot be used.
+    pub fn path(path: &Path, error: io::Error) -> Self {
+        match Self::from(error) {
+            Self::Io(error) => Self::Usage(format!("{}: {error}", path.display())),
+            other => other,
+        }
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Interrupted => ExitCode::from(interrupt::EXIT_STATUS),
+            Self::Io(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if interrupt::requested() { Self::Interrupted } else { Self::Io(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(what) => f.write_str(what),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}

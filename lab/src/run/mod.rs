@@ -1,0 +1,134 @@
+//! `run`: read every file of a tree into pooled buffers, hash it on other threads, and say what that cost.
+//!
+//! ```text
+//! walk -> readers --(bounded channel per hashing thread)--> hashers -> one digest
+//! ```
+//!
+//! Every chunk is one buffer that one thread fills and another drops. The same tree is read with a millpond pool and
+//! with the global allocator in alternating rounds; both must give the same digest.
+
+mod digest;
+mod hasher;
+mod loops;
+mod problems;
+mod reader;
+mod report;
+mod round;
+mod sample;
+mod source;
+mod walk;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::RangedU64ValueParser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::problems::Problems;
+use self::report::Rounds;
+use self::round::Shape;
+use self::sample::Sample;
+use self::source::Kind;
+use self::walk::Tree;
+use crate::failure::Failure;
+use crate::size::Bytes;
+use crate::{interrupt, process};
+
+/// Read every regular file under PATH into pooled buffers and hash it on other threads.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Directory or file to read [default: a sample tree of 512 MiB, made in the temporary folder and removed again]
+    path: Option<PathBuf>,
+    /// Reading threads, and as many hashing threads [default: half of the machine's]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// Bytes per buffer, from 1 to 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = chunk)]
+    chunk: usize,
+    /// Where buffers come from [default: both, in alternating rounds]
+    #[arg(long, value_enum)]
+    pool: Option<Kind>,
+    /// Rounds for each kind of buffers
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    rounds: usize,
+    /// Size of the sample tree
+    #[arg(long, value_name = "N", default_value_t = 512, hide = true)]
+    sample_mib: u64,
+}
+
+fn chunk(text: &str) -> Result<usize, String> {
+    let Bytes(bytes) = text.parse()?;
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| (1..=1 << 30).contains(bytes));
+    bytes.ok_or_else(|| format!("{text} is not between 1 and 1GiB"))
+}
+
+/// Does what `options` ask for. Status 1 when something could not be read, or the digests of the rounds differ.
+pub fn command(options: &Options) -> Result<ExitCode, Failure> {
+    interrupt::listen()?;
+    let problems = Problems::default();
+    let (all, links) = match &options.path {
+        Some(path) => rounds(path, options, &problems)?,
+        None => on_sample(options, &problems)?,
+    };
+    io::stdout().write_all(report::text(&all, links).as_bytes())?;
+    Ok(verdict(&all, &problems))
+}
+
+fn on_sample(options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
+    let bytes = options.sample_mib << 20;
+    let bar = bar(bytes, "making a sample");
+    let sample = Sample::make(bytes, &bar)?;
+    bar.finish_and_clear();
+    let all = rounds(sample.path(), options, problems)?;
+    sample.remove()?;
+    Ok(all)
+}
+
+/// Walks the tree once, then reads it in alternating rounds; every other time the sources swap places, so that
+/// neither always goes first.
+fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
+    let spinner = ProgressBar::new_spinner();
+    let tree = Tree::walk(path, problems, &spinner).map_err(|error| Failure::path(path, error))?;
+    spinner.finish_and_clear();
+    let shape =
+        Shape { threads: options.threads.unwrap_or_else(|| process::cores().div_ceil(2)), chunk: options.chunk };
+    let kinds = options.pool.map_or_else(|| vec![Kind::Millpond, Kind::Malloc], |kind| vec![kind]);
+    let mut all: Vec<_> = kinds.iter().map(|&kind| Rounds { kind, outcomes: Vec::new() }).collect();
+    for number in 0..options.rounds {
+        let mut order: Vec<_> = all.iter_mut().collect();
+        if number % 2 == 1 {
+            order.reverse();
+        }
+        for rounds in order {
+            let bar = bar(tree.bytes(), &format!("round {} of {}, {}", number + 1, options.rounds, rounds.kind.name()));
+            rounds.outcomes.push(round::run(rounds.kind, &tree, shape, problems, &bar));
+            bar.finish_and_clear();
+            interrupt::check()?;
+        }
+    }
+    Ok((all, tree.links))
+}
+
+/// Drawn on a terminal only: indicatif keeps silent when stderr is none.
+fn bar(bytes: u64, doing: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style).with_message(doing.to_owned())
+}
+
+fn verdict(all: &[Rounds], problems: &Problems) -> ExitCode {
+    let mut outcomes = all.iter().flat_map(|rounds| &rounds.outcomes);
+    let first = outcomes.next().map(|outcome| outcome.digest);
+    let same = outcomes.all(|outcome| Some(outcome.digest) == first);
+    if !same {
+        eprintln!("millpond-lab: the rounds' digests differ: files changed between them");
+    }
+    match problems.count() {
+        0 if same => return ExitCode::SUCCESS,
+        0 => {}
+        1 => eprintln!("millpond-lab: 1 problem, the rest was read"),
+        n => eprintln!("millpond-lab: {n} problems, the rest was read"),
+    }
+    ExitCode::FAILURE
+}

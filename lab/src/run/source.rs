@@ -1,0 +1,105 @@
+//! Where the bytes of a chunk live: the two sides of the comparison.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use clap::ValueEnum;
+use millpond::{BufferPool, PooledBytes, Recycled};
+
+/// What buffers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A `BufferPool` with its defaults, new for each round
+    Millpond,
+    /// The global allocator: one `Vec` per chunk
+    Malloc,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Millpond => "millpond",
+            Self::Malloc => "malloc",
+        }
+    }
+}
+
+/// Gives filled buffers; whoever drops them, on whatever thread, gives them back.
+pub trait Source: Sync {
+    type Filled: AsRef<[u8]> + Send;
+
+    /// Reads until `want` bytes are there or the file ends.
+    fn read(&self, file: &mut File, want: usize) -> io::Result<Self::Filled>;
+
+    /// What the source knows about itself, for the report.
+    fn statistics(&self) -> Option<String>;
+}
+
+/// A pool's buffers, frozen for the way to the hashing thread.
+pub struct Millpond(BufferPool);
+
+impl Millpond {
+    pub fn new() -> Self {
+        Self(BufferPool::new())
+    }
+}
+
+impl Source for Millpond {
+    type Filled = PooledBytes;
+
+    fn read(&self, file: &mut File, want: usize) -> io::Result<PooledBytes> {
+        let mut buf = self.0.get(Recycled(want));
+        let len = fill(file, &mut buf)?;
+        buf.truncate(len);
+        Ok(buf.freeze())
+    }
+
+    fn statistics(&self) -> Option<String> {
+        Some(self.0.stats().to_string())
+    }
+}
+
+fn fill(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < buf.len() {
+        match file.read(&mut buf[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+/// One `Vec` per chunk, read into without zeroing it first: the best that can be done without a pool.
+pub struct Malloc;
+
+impl Source for Malloc {
+    type Filled = Vec<u8>;
+
+    #[cfg(unix)]
+    fn read(&self, file: &mut File, want: usize) -> io::Result<Vec<u8>> {
+        let mut buf = Vec::with_capacity(want);
+        while buf.len() < want {
+            match rustix::io::read(&*file, rustix::buffer::spare_capacity(&mut buf)) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(buf)
+    }
+
+    #[cfg(not(unix))]
+    fn read(&self, file: &mut File, want: usize) -> io::Result<Vec<u8>> {
+        let mut buf = vec![0; want];
+        let len = fill(file, &mut buf)?;
+        buf.truncate(len);
+        Ok(buf)
+    }
+
+    fn statistics(&self) -> Option<String> {
+        None
+    }
+}

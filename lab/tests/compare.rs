@@ -1,0 +1,103 @@
+//! `compare` prints tables, writes JSON, and refuses rows that it does not have.
+
+mod common;
+
+use std::path::Path;
+
+use common::{lab, stderr, stdout};
+use serde_json::Value;
+
+#[test]
+fn a_row_gives_figures_for_people_and_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("figures.json");
+    let file = file.to_str().unwrap();
+    let output =
+        lab(&["compare", "--rounds", "2", "--quick", "--only", "hit/4KiB", "--only", "zeroed", "--json", file]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).is_empty(), "no progress bar in a pipe: {}", stderr(&output));
+
+    let text = stdout(&output);
+    for word in ["hit/4KiB/memory: ", "hit/4KiB/registers: ", "| floor ", "| millpond ", "| Vec, system malloc "] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert!(!text.contains("hit/1KiB") && !text.contains('\u{1b}'), "{text}");
+
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert!(document["machine"]["cores"].as_u64().unwrap() > 0);
+    assert!(document["machine"]["cpu"].is_string() && document["machine"]["kernel"].is_string());
+    assert!(document["command"].as_str().unwrap().contains("--only hit/4KiB"));
+    let rows = document["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let contenders = row["contenders"].as_array().unwrap();
+        for name in ["millpond", "floor", "Vec, system malloc"] {
+            let figures = contenders.iter().find(|contender| contender["contender"] == name).unwrap();
+            let (min, median) = (figures["min_ns"].as_f64().unwrap(), figures["median_ns"].as_f64().unwrap());
+            assert!(0.0 < min && min <= median, "{name}: {min} {median}");
+        }
+    }
+}
+
+#[test]
+fn a_contender_that_cannot_do_a_row_says_why() {
+    let output = lab(&["compare", "--rounds", "1", "--quick", "--only", "pools/10", "--only", "burst/1000"]);
+    let text = stdout(&output);
+    assert!(text.contains("has no pools") && text.contains("keeps 32 buffers of a class"), "{text}");
+}
+
+#[test]
+fn handover_passes_as_many_buffers_as_it_is_told() {
+    let output = lab(&["compare", "--rounds", "2", "--only", "handover/1:1", "--buffers", "50000"]);
+    let text = stdout(&output);
+    assert!(text.contains("queue alone") && text.contains("ns beyond queue"), "{text}");
+    let millpond = text.lines().find(|line| line.starts_with("| millpond ")).unwrap();
+    assert!(millpond.contains("resident ") && millpond.contains("over 100000 buffers"), "{millpond}");
+}
+
+#[test]
+fn rows_can_be_listed() {
+    let output = lab(&["compare", "--list"]);
+    let text = stdout(&output);
+    assert!(output.status.success());
+    for row in [
+        "hit/256B/registers",
+        "hit/16MiB/memory",
+        "two-live/",
+        "live-128/",
+        "zeroed/64KiB/1KiB",
+        "burst/1000",
+        "mixed/zipf",
+        "zeropool/ping-pong",
+        "zeropool/hot-cold",
+        "zeropool/multi-size",
+        "zeropool/cache-depth/8",
+        "zeropool/eviction",
+        "zeropool/1000-ops/16",
+        "zeropool/page-writes/16",
+        "threads/64",
+        "queue/1:1",
+        "handover/4:4",
+        "short-thread/",
+        "pools/1000",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(row)), "{row} in {text}");
+    }
+    let fewer = lab(&["compare", "--list", "--only", "pools/"]);
+    assert_eq!(stdout(&fewer).lines().count(), 3);
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_is_measured() {
+    let refused = |arguments: &[&str], text: &str| {
+        let output = lab(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(text), "{}", stderr(&output));
+        assert!(stdout(&output).is_empty());
+    };
+    refused(&["compare", "--only", "hit/4KiB", "--only", "no such row"], "no such row");
+    refused(&["compare", "--rounds", "0"], "--rounds");
+    refused(&["compare", "--buffers", "0"], "--buffers");
+    let file = Path::new("/no/such/folder/figures.json").to_str().unwrap();
+    refused(&["compare", "--only", "hit/4KiB", "--json", file], file);
+}
