@@ -1,9 +1,9 @@
 //! This thread's magazines, of all pools, by lane.
 //!
-//! The hit path must find a magazine without a call, a lock or a check whether thread-locals still live. So the cache itself is a
-//! constant-initialised thread-local without a destructor; a second thread-local, registered with the first magazine, empties the
-//! cache when the thread exits and leaves the mark [`State::Exited`]. Whatever is dropped on the thread after that finds
-//! no magazine, makes none, and goes straight to the depot.
+//! The hit path must find a magazine without a call, a lock or a check whether thread-locals still live. So the cache
+//! itself is a constant-initialised thread-local without a destructor; a second thread-local, registered with the first
+//! magazine, empties the cache when the thread exits and leaves the mark [`State::Exited`]. Whatever is dropped on the
+//! thread after that finds no magazine, makes none, and goes straight to the depot.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::Cell;
@@ -95,13 +95,14 @@ thread_local! {
     static EXIT_GUARD: ExitGuard = const { ExitGuard };
 }
 
-/// Runs `work` on this thread's cache. In a `cdylib` or a plugin the access is a call into the dynamic linker; elsewhere an
-/// offset from a register.
+/// Runs `work` on this thread's cache. In a `cdylib` or a plugin the access is a call into the dynamic linker;
+/// elsewhere an offset from a register.
 #[inline(always)]
 pub(crate) fn with<R>(work: impl FnOnce(&Cache) -> R) -> R {
     // The address first and the work afterwards, because `LocalKey::with` is not inlined around much work.
     let cache = CACHE.with(ptr::from_ref);
-    // SAFETY: a thread-local without a destructor stays until its thread is gone, and the reference does not leave the thread.
+    // SAFETY: a thread-local without a destructor stays until its thread is gone, and the reference does not leave the
+    // thread.
     work(unsafe { &*cache })
 }
 
@@ -126,8 +127,8 @@ impl Cache {
         let place = unsafe { Table::place(self.table.get(), lane.index()) };
         // SAFETY: a place of the table, which only this thread reads and writes.
         let magazine = unsafe { *place };
-        // SAFETY: null, or a magazine this thread holds. It is let go in `put` and `exit` alone, and neither runs while a
-        // magazine borrowed from here is in use: both are slow paths of this thread that come last.
+        // SAFETY: null, or a magazine this thread holds. It is let go in `put` and `exit` alone, and neither runs while
+        // a magazine borrowed from here is in use: both are slow paths of this thread that come last.
         unsafe { magazine.as_ref() }
     }
 

@@ -1,8 +1,8 @@
 //! A store: the idle slots of one kind, as threads' magazines in front of a depot, and the slow paths between them.
 //!
-//! What keeps a core alive is what a thread *holds*: a pool handle, an attachment, or a slot. A thread that gives its last slot
-//! away must not touch the store afterwards, for the slot's next holder may be the one that frees the core. Every function here
-//! that takes slots therefore ends with handing them on, and counts before it does.
+//! What keeps a core alive is what a thread *holds*: a pool handle, an attachment, or a slot. A thread that gives its
+//! last slot away must not touch the store afterwards, for the slot's next holder may be the one that frees the core.
+//! Every function here that takes slots therefore ends with handing them on, and counts before it does.
 
 use std::ptr::NonNull;
 
@@ -56,8 +56,8 @@ pub(crate) struct Store {
     fresh: AtomicU64,
 }
 
-/// What a store can say of itself. Exact when nobody works on it; a concurrent snapshot may see a slot on its way between two
-/// places in both or in neither, up to a magazine a thread.
+/// What a store can say of itself. Exact when nobody works on it; a concurrent snapshot may see a slot on its way
+/// between two places in both or in neither, up to a magazine a thread.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct StoreStats {
     pub(crate) cache_hits: u64,
@@ -136,7 +136,8 @@ impl Store {
         Some(slot)
     }
 
-    /// Puts slots that came out of the depot into this thread's empty magazine, and what does not fit back into the depot.
+    /// Puts slots that came out of the depot into this thread's empty magazine, and what does not fit back into the
+    /// depot.
     fn refill(&self, cache: &Cache, magazine: NonNull<Magazine>, slots: &[SlotPtr]) {
         // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
         let mine = unsafe { magazine.as_ref() };
@@ -177,8 +178,8 @@ impl Store {
     /// By pointer, because the store may be gone before this returns.
     ///
     /// # Safety
-    /// The caller holds the slots, all of this store, and does not touch the store afterwards unless something else of its own
-    /// keeps the core.
+    /// The caller holds the slots, all of this store, and does not touch the store afterwards unless something else of
+    /// its own keeps the core.
     pub(super) unsafe fn send_home(store: *const Store, slots: &[SlotPtr]) {
         if slots.is_empty() {
             return;
@@ -322,16 +323,16 @@ impl Store {
         more > 0
     }
 
-    /// Whether this is the one class above the thread's allowance that gets a place all the same: without it a get and a return of such
-    /// a buffer cost two exchanges with the depot, twenty times as much.
+    /// Whether this is the one class above the thread's allowance that gets a place all the same: without it a get and
+    /// a return of such a buffer cost two exchanges with the depot, twenty times as much.
     fn may_be_the_large_one(&self, cache: &Cache) -> bool {
         let allowance = self.core().limits().thread_cache;
         let others = || self.core().stores().iter().any(|store| store.weight > allowance && store.cached_by(cache) > 0);
         self.weight > allowance && self.weight / LARGE_ONE <= allowance && !others()
     }
 
-    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the thread gives some
-    /// of its own away, so that the first class to grow does not keep the others small.
+    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
+    /// thread gives some of its own away, so that the first class to grow does not keep the others small.
     fn affordable(&self, cache: &Cache, limit: usize) -> usize {
         let wanted = limit.max(1);
         let fits = || {
@@ -369,7 +370,8 @@ impl Store {
         self.refill(cache, magazine.into(), magazine.take_all().as_slice());
     }
 
-    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make room.
+    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make
+    /// room.
     fn grant_places(&self, wanted: usize) -> usize {
         let limits = self.core().limits();
         // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
@@ -387,16 +389,16 @@ impl Store {
         granted - refused
     }
 
-    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is never more
-    /// than all memory, so empty places cost nothing while that fits.
+    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is
+    /// never more than all memory, so empty places cost nothing while that fits.
     fn excess(&self) -> usize {
         let idle = (self.depot.level() + self.places.load(Relaxed)).min(self.resident.load(Relaxed));
         let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
         over_count.max(self.slots_for(self.core().excess_bytes()))
     }
 
-    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there may be more
-    /// idle memory than before without a check: more places, or more memory.
+    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
+    /// may be more idle memory than before without a check: more places, or more memory.
     pub(super) fn make_room(&self) {
         self.evict(self.excess());
         if self.core().excess_bytes() > 0 {
@@ -458,7 +460,8 @@ impl Store {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        // Relaxed: only a hint. What matters is decided by the depot's head, the closed bit, and the fences in `attach` and `shut`.
+        // Relaxed: only a hint. What matters is decided by the depot's head, the closed bit, and the fences in `attach`
+        // and `shut`.
         self.closed.load(Relaxed)
     }
 
@@ -520,11 +523,12 @@ impl Store {
     }
 }
 
-/// Takes a slot home if this thread's magazine has room: the hit path of every return. False: the slot is still the caller's.
+/// Takes a slot home if this thread's magazine has room: the hit path of every return. False: the slot is still the
+/// caller's.
 ///
 /// # Safety
-/// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the slot kept.
-/// `lane` is the slot's store's, or NONE.
+/// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the
+/// slot kept. `lane` is the slot's store's, or NONE.
 #[inline(always)]
 pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
@@ -612,8 +616,8 @@ unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>,
     }
 }
 
-/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another store's
-/// slots, so each is asked where it belongs.
+/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another
+/// store's slots, so each is asked where it belongs.
 #[cold]
 #[inline(never)]
 fn empty_closed(cache: &Cache, magazine: NonNull<Magazine>) {
