@@ -66,12 +66,13 @@ impl Word {
     /// One slot fewer, one hit more.
     #[inline(always)]
     fn popped(self) -> Word {
-        Word(self.0 + Self::ONE_HIT - 1)
+        // Hits wrap after 2^48, without touching the length.
+        Word(self.0.wrapping_add(Self::ONE_HIT - 1))
     }
 
     #[inline(always)]
     fn pushed(self, slots: usize) -> Word {
-        Word(self.0 + slots as u64)
+        Word(self.0.wrapping_add(slots as u64))
     }
 
     fn emptied(self) -> Word {

@@ -238,7 +238,7 @@ impl Store {
 
     /// Bytes that lie in the depot or may lie in magazines.
     pub(super) fn idle_bound(&self) -> usize {
-        (self.depot.level() + self.places.load(Relaxed)) * self.weight
+        (self.depot.level() + self.places.load(Relaxed)).saturating_mul(self.weight)
     }
 
     /// This thread's magazine for this store, made on first use.
@@ -404,6 +404,9 @@ impl Store {
     /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
     /// may be more idle memory than before without a check: more places, or more memory.
     pub(super) fn make_room(&self) {
+        if self.is_closed() {
+            return;
+        }
         self.evict(self.excess());
         if self.core().excess_bytes() > 0 {
             self.core()
@@ -438,7 +441,7 @@ impl Store {
     }
 
     pub(super) fn place_bytes(&self) -> usize {
-        self.places.load(Relaxed) * self.weight
+        self.places.load(Relaxed).saturating_mul(self.weight)
     }
 
     /// Takes the magazine's counts over. Owner or closer, once, with the link in hand.
