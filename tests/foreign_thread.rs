@@ -38,7 +38,7 @@ fn memory_stays_flat_when_one_thread_gets_and_another_drops() {
 /// Two threads drop the last two clones of the same bytes, in step, so that both may believe to be the last, or none.
 #[test]
 fn the_last_clone_of_frozen_bytes_sends_them_home_from_whichever_thread() {
-    let rounds = if cfg!(miri) { 20 } else { 20_000 };
+    let rounds = if cfg!(miri) { 20 } else { 60_000 };
     let pool = BufferPool::new();
     let bytes: Vec<_> = (0..rounds).map(|_| pool.copy_from(b"shared").freeze()).collect();
     let steps = Arc::new(AtomicUsize::new(0));
