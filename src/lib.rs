@@ -55,8 +55,8 @@
 //! length; [`spare_capacity_mut`](PooledBuf::spare_capacity_mut) and `BufMut::chunk_mut` expose its capacity.
 //!
 //! A thread pays 640 bytes for each class of each pool that it uses, and 8 bytes for each class that any thread uses of
-//! any pool alive. A buffer pays 128 bytes beside its memory. Requests are rounded up to the next class, by at most half of what
-//! was asked for with the default classes. Buffers above the largest class are not pooled.
+//! any pool alive. A buffer pays 128 bytes beside its memory. Requests are rounded up to the next class, by at most
+//! half of what was asked for with the default classes. Buffers above the largest class are not pooled.
 //!
 //! # Threads, and the end of things
 //!

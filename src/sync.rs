@@ -1,6 +1,7 @@
 //! The one switch between `std` and [loom](https://docs.rs/loom): everything below `src/engine` takes its atomics from here.
 //!
-//! Loom explores every interleaving of a small model, so the sizes it sees are small too; they stand here and nowhere else.
+//! Loom explores every interleaving of a small model, so the sizes it sees are small too; they stand here and nowhere
+//! else.
 
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -20,15 +21,16 @@ pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
 /// Slots in the first segment of a slot table.
 pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 32 };
 
-/// A place in a magazine. Owner and robber never use one at the same time, but a relaxed atomic costs nothing and spares the argument for
-/// every stale glance; under loom it is a plain cell, so that models report any use that the protocol does not order.
+/// A place in a magazine. Owner and robber never use one at the same time, but a relaxed atomic costs nothing and
+/// spares the argument for every stale glance; under loom it is a plain cell, so that models report any use that the
+/// protocol does not order.
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub(crate) struct Place<T>(AtomicPtr<T>);
 
 #[cfg(not(loom))]
 impl<T> Place<T> {
-    pub(crate) fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Place(AtomicPtr::new(std::ptr::null_mut()))
     }
 

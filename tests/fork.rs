@@ -15,7 +15,8 @@ use millpond::{BufferPool, Capacity, Error};
 
 /// Runs `work` in a forked child. Fails when it panics, dies or hangs.
 fn in_child(work: impl FnOnce()) {
-    // SAFETY: the child is another copy of this thread, which was in no lock of the allocator's (it takes care of its own).
+    // SAFETY: the child is another copy of this thread, which was in no lock of the allocator's (it takes care of its
+    // own).
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "{}", std::io::Error::last_os_error());
     if child == 0 {

@@ -1,4 +1,5 @@
-//! 100,000 pools made and dropped, on one thread and on several: memory stays flat, and no pool ever sees another's memory.
+//! 100,000 pools made and dropped, on one thread and on several: memory stays flat, and no pool ever sees another's
+//! memory.
 
 #[path = "support/zero.rs"]
 mod zero;

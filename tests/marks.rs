@@ -1,4 +1,5 @@
-//! The marks that make zeroing cheap never make it wrong: after every way to write to memory, every request gets what it promises.
+//! The marks that make zeroing cheap never make it wrong: after every way to write to memory, every request gets what
+//! it promises.
 
 #[path = "support/zero.rs"]
 mod zero;

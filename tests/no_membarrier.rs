@@ -1,4 +1,5 @@
-//! On a kernel without `membarrier`, or in a sandbox that forbids it, the caches are robbed through fences on both sides.
+//! On a kernel without `membarrier`, or in a sandbox that forbids it, the caches are robbed through fences on both
+//! sides.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(unsafe_code)] // System calls.
 
@@ -94,7 +95,8 @@ fn pools_work_where_a_sandbox_forbids_it() {
     without_membarrier("pools_work_where_a_sandbox_forbids_it", libc::EPERM);
 }
 
-/// The pools count on the call by then. A closed pool's memory then stays in the caches of other threads until these come by or end.
+/// The pools count on the call by then. A closed pool's memory then stays in the caches of other threads until these
+/// come by or end.
 #[test]
 fn pools_work_when_it_is_forbidden_after_the_first_was_built() {
     if !child::is_child() {

@@ -1,4 +1,5 @@
-//! After `prefill` and `attach_thread`, gets and drops within the prefilled count call neither the allocator nor the kernel.
+//! After `prefill` and `attach_thread`, gets and drops within the prefilled count call neither the allocator nor the
+//! kernel.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(unsafe_code)] // A global allocator, system calls.
 

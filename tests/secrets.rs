@@ -1,7 +1,7 @@
 //! Nothing of a buffer is left in any memory of the process once a wiping pool took it back, by whichever way.
 //!
-//! Each case puts a random needle into a buffer, checks that a search of all writable memory finds it, lets the buffer go its way,
-//! and searches again. The needle itself is kept in a transformed form only.
+//! Each case puts a random needle into a buffer, checks that a search of all writable memory finds it, lets the buffer
+//! go its way, and searches again. The needle itself is kept in a transformed form only.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(unsafe_code)] // Searches memory with `memchr`.
 

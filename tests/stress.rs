@@ -1,7 +1,8 @@
 //! Owners against robbers: threads get, drop and swap buffers while others rob their caches and close their pools.
 //!
-//! Two things rob: a get that finds the system without memory, which the allocator here feigns for a while again and again, and a
-//! pool that closes. Each buffer carries a tag that only its holder knows; a buffer in two hands would show a stranger's.
+//! Two things rob: a get that finds the system without memory, which the allocator here feigns for a while again and
+//! again, and a pool that closes. Each buffer carries a tag that only its holder knows; a buffer in two hands would
+//! show a stranger's.
 #![allow(unsafe_code)] // A global allocator.
 
 #[cfg(all(target_os = "linux", not(miri)))]

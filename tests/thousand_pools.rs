@@ -1,4 +1,5 @@
-//! A process with a thousand pools, used in turn on one thread, still hits, allocates nothing more, and pays a bounded price for each.
+//! A process with a thousand pools, used in turn on one thread, still hits, allocates nothing more, and pays a bounded
+//! price for each.
 #![allow(unsafe_code)] // A global allocator.
 
 #[path = "support/counting.rs"]

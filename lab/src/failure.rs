@@ -14,6 +14,8 @@ pub enum Failure {
     Usage(String),
     /// The user ended it: status 130.
     Interrupted,
+    /// Nobody reads the output any more: nothing to say, status 141 as if SIGPIPE had ended it.
+    Unread,
     /// The system refused: status 1.
     Io(io::Error),
 }
@@ -27,18 +29,27 @@ impl Failure {
         }
     }
 
-    pub fn exit_code(&self) -> ExitCode {
+    /// Says on stderr what went wrong, where there is something to say, and gives the exit status.
+    pub fn report(&self) -> ExitCode {
+        if !matches!(self, Self::Unread) {
+            eprintln!("millpond-lab: {self}");
+        }
         match self {
+            Self::Io(_) => ExitCode::FAILURE,
             Self::Usage(_) => ExitCode::from(2),
             Self::Interrupted => ExitCode::from(interrupt::EXIT_STATUS),
-            Self::Io(_) => ExitCode::FAILURE,
+            Self::Unread => ExitCode::from(141),
         }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if interrupt::requested() { Self::Interrupted } else { Self::Io(error) }
+        match error.kind() {
+            _ if interrupt::requested() => Self::Interrupted,
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Io(error),
+        }
     }
 }
 
@@ -47,6 +58,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(what) => f.write_str(what),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::Unread => f.write_str("nobody reads the output"),
             Self::Io(error) => error.fmt(f),
         }
     }

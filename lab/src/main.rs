@@ -32,8 +32,5 @@ fn main() -> ExitCode {
         Command::Run(options) => run::command(&options),
         Command::Compare(options) => compare::command(&options),
     };
-    result.unwrap_or_else(|failure| {
-        eprintln!("millpond-lab: {failure}");
-        failure.exit_code()
-    })
+    result.unwrap_or_else(|failure| failure.report())
 }

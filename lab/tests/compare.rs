@@ -56,6 +56,21 @@ fn handover_passes_as_many_buffers_as_it_is_told() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_reader_that_goes_away_is_no_error_to_speak_of() {
+    let mut child = std::process::Command::new(common::LAB)
+        .args(["compare", "--quick", "--rounds", "2", "--only", "hit"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert!(output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[test]
 fn rows_can_be_listed() {
     let output = lab(&["compare", "--list"]);
     let text = stdout(&output);

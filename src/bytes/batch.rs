@@ -8,7 +8,8 @@ use crate::policy::error::Error;
 
 /// Buffers that were got together.
 ///
-/// Dereferences to a slice of them. Dropped, it returns them a magazine full at a time, in one exchange with the depot each, instead of one by one.
+/// Dereferences to a slice of them. Dropped, it returns them a magazine full at a time, in one exchange with the depot
+/// each, instead of one by one.
 ///
 /// # Examples
 ///

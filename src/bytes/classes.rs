@@ -1,8 +1,8 @@
 //! Size classes: the few sizes that buffers really have.
 //!
-//! The default table has two classes a doubling, 2^k and 1.5 x 2^k, so that rounding wastes at most a third of a buffer; its look-up
-//! is shifts alone and folds away for sizes known at compile time. Any other table is looked up through an index of sixteen steps a
-//! doubling, each of which names the first class that can serve it.
+//! The default table has two classes a doubling, 2^k and 1.5 x 2^k, so that rounding wastes at most a third of a
+//! buffer; its look-up is shifts alone and folds away for sizes known at compile time. Any other table is looked up
+//! through an index of sixteen steps a doubling, each of which names the first class that can serve it.
 
 /// Classes a table may have.
 pub(crate) const MAX_CLASSES: usize = 64;
@@ -29,7 +29,8 @@ pub(crate) struct SizeClasses {
 
 impl SizeClasses {
     /// # Panics
-    /// If `sizes` is not ascending, not free of zeroes, empty or longer than [`MAX_CLASSES`]: the builder has checked it.
+    /// If `sizes` is not ascending, not free of zeroes, empty or longer than [`MAX_CLASSES`]: the builder has checked
+    /// it.
     pub(crate) fn new(sizes: Vec<usize>, max_request: usize) -> Self {
         assert!(!sizes.is_empty() && sizes.len() <= MAX_CLASSES && sizes[0] > 0);
         assert!(sizes.is_sorted_by(|a, b| a < b));

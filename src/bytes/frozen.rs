@@ -20,8 +20,8 @@ use crate::memory::Want;
 
 /// Immutable bytes of a pool, cheap to clone and to slice; the memory goes home with the last clone.
 ///
-/// Made by [`PooledBuf::freeze`]. Clones and slices share one buffer through a count that lies in its slot, so none of this allocates. A small slice keeps
-/// the whole buffer out; [`compact`](Self::compact) moves it into a smaller one.
+/// Made by [`PooledBuf::freeze`]. Clones and slices share one buffer through a count that lies in its slot, so none of
+/// this allocates. A small slice keeps the whole buffer out; [`compact`](Self::compact) moves it into a smaller one.
 ///
 /// # Examples
 ///
@@ -51,7 +51,8 @@ impl PooledBytes {
     /// The first handle on a buffer that was unique.
     ///
     /// # Safety
-    /// `len` bytes from `ptr` on are initialised and of the slot's block, whose marks are raised for all that was written.
+    /// `len` bytes from `ptr` on are initialised and of the slot's block, whose marks are raised for all that was
+    /// written.
     pub(in crate::bytes) unsafe fn from_taken(taken: Taken, ptr: NonNull<u8>, len: usize) -> Self {
         // SAFETY: `taken` holds the slot.
         unsafe { taken.slot().as_ref() }.content().count.freeze();
@@ -180,7 +181,8 @@ impl PooledBytes {
 
     /// The buffer, writable again, if no other handle shares it.
     ///
-    /// Costs nothing when the bytes start where the buffer starts; otherwise they are moved to its front. The other bytes of the buffer are not visible.
+    /// Costs nothing when the bytes start where the buffer starts; otherwise they are moved to its front. The other
+    /// bytes of the buffer are not visible.
     ///
     /// # Errors
     /// These bytes, as they were, when they are shared or belong to no pool.
@@ -209,9 +211,11 @@ impl PooledBytes {
         Ok(unsafe { PooledBuf::thawed(taken, this.ptr, this.len) })
     }
 
-    /// These bytes in the smallest buffer of the same pool that holds them, so that a small part does not keep a large buffer out.
+    /// These bytes in the smallest buffer of the same pool that holds them, so that a small part does not keep a large
+    /// buffer out.
     ///
-    /// Copies only when that is a smaller size class than the buffer's; otherwise, or when the pool cannot give such a buffer, returns the bytes as they are.
+    /// Copies only when that is a smaller size class than the buffer's; otherwise, or when the pool cannot give such a
+    /// buffer, returns the bytes as they are.
     ///
     /// # Examples
     ///

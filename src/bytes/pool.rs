@@ -20,11 +20,12 @@ use crate::policy::stats::{ClassStats, Stats};
 
 /// A pool of byte buffers in size classes.
 ///
-/// A cheap handle: clones share the pool, buffers are `'static` and keep what they need alive. While a thread works within what its cache holds,
-/// a get and its return touch no memory that another thread uses: no lock, no allocation, no system call, no atomic read-modify-write.
+/// A cheap handle: clones share the pool, buffers are `'static` and keep what they need alive. While a thread works
+/// within what its cache holds, a get and its return touch no memory that another thread uses: no lock, no allocation,
+/// no system call, no atomic read-modify-write.
 ///
-/// When the last handle is dropped, all idle memory is freed at once, wherever it is cached. Buffers that are still out stay valid and are freed
-/// when they come home.
+/// When the last handle is dropped, all idle memory is freed at once, wherever it is cached. Buffers that are still out
+/// stay valid and are freed when they come home.
 ///
 /// # Examples
 ///
@@ -90,7 +91,8 @@ impl ByteKeeper {
         self.wipes
     }
 
-    /// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows nothing of wiping.
+    /// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows
+    /// nothing of wiping.
     #[inline(always)]
     pub(crate) fn lane_home(&self, lane: Lane) -> Lane {
         lane.masked(self.hidden)
@@ -124,8 +126,8 @@ impl ByteKeeper {
 impl BufferPool {
     /// A pool with the defaults of [`BufferPoolBuilder`].
     ///
-    /// Costs a few kilobytes; memory for buffers is taken when it is first asked for. The first pool of a process also announces the memory barrier to
-    /// the kernel, which may take milliseconds in a process with many threads.
+    /// Costs a few kilobytes; memory for buffers is taken when it is first asked for. The first pool of a process also
+    /// announces the memory barrier to the kernel, which may take milliseconds in a process with many threads.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build().expect("the defaults are valid")
@@ -201,9 +203,9 @@ impl BufferPool {
 
     /// A buffer as requested, now.
     ///
-    /// Takes no lock, allocates nothing and enters no kernel while the thread's cache holds a buffer of the class; otherwise takes a batch from the
-    /// pool's depot, and when that is empty, memory from the system. A zeroed request also costs the zeroing of what was written to the memory since
-    /// it was last zero.
+    /// Takes no lock, allocates nothing and enters no kernel while the thread's cache holds a buffer of the class;
+    /// otherwise takes a batch from the pool's depot, and when that is empty, memory from the system. A zeroed
+    /// request also costs the zeroing of what was written to the memory since it was last zero.
     ///
     /// # Panics
     /// With the error's text when [`try_get`](Self::try_get) would fail.
@@ -233,8 +235,9 @@ impl BufferPool {
     /// A buffer as requested, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none and no thread's cache holds a buffer of
-    /// the class, [`Error::Closed`] after [`close`](Self::close). Nothing is lost then.
+    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none and no
+    /// thread's cache holds a buffer of the class, [`Error::Closed`] after [`close`](Self::close). Nothing is lost
+    /// then.
     ///
     /// # Examples
     ///
@@ -256,7 +259,8 @@ impl BufferPool {
 
     /// Buffers for all of these requests, now, or none.
     ///
-    /// Costs one exchange with the depot for each magazine full of buffers, not one for each buffer, and one allocation for the batch.
+    /// Costs one exchange with the depot for each magazine full of buffers, not one for each buffer, and one allocation
+    /// for the batch.
     ///
     /// # Panics
     /// With the error's text when [`try_get_many`](Self::try_get_many) would fail.
@@ -280,7 +284,8 @@ impl BufferPool {
     /// Buffers for all of these requests, now, or none and the reason why. Costs as [`get_many`](Self::get_many).
     ///
     /// # Errors
-    /// That of the first request which [`try_get`](Self::try_get) would refuse. The buffers got before it have gone home.
+    /// That of the first request which [`try_get`](Self::try_get) would refuse. The buffers got before it have gone
+    /// home.
     pub fn try_get_many<R: Request>(
         &self,
         requests: impl IntoIterator<Item = R>,
@@ -343,13 +348,14 @@ impl BufferPool {
 
     /// Makes this thread's magazines now, for every size class, so that no later get or return on this thread has to.
     ///
-    /// For threads that must not allocate later, together with [`prefill`](BufferPoolBuilder::prefill). Allocates about a kilobyte for each class that the
-    /// thread has not used yet.
+    /// For threads that must not allocate later, together with [`prefill`](BufferPoolBuilder::prefill). Allocates about
+    /// a kilobyte for each class that the thread has not used yet.
     pub fn attach_thread(&self) {
         self.core.core().attach_thread();
     }
 
-    /// Closes the pool for all its handles: idle memory is freed at once, later requests fail, and buffers that are out are freed when they come home.
+    /// Closes the pool for all its handles: idle memory is freed at once, later requests fail, and buffers that are out
+    /// are freed when they come home.
     ///
     /// Costs a visit to the magazines of all threads and a memory barrier in each running thread of the process.
     ///
@@ -371,8 +377,8 @@ impl BufferPool {
 
     /// What the pool has done and holds, by size class and in all.
     ///
-    /// Exact when nobody uses the pool. Meanwhile, a slot that moves between two places may be counted in both or in neither: at most a magazine full
-    /// for each thread at work. Costs a visit to the magazines of all threads.
+    /// Exact when nobody uses the pool. Meanwhile, a slot that moves between two places may be counted in both or in
+    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads.
     ///
     /// # Examples
     ///

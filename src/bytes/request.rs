@@ -47,7 +47,8 @@ pub struct Capacity(pub usize);
 /// A request for this many initialised bytes of unspecified value, for callers that overwrite them all.
 ///
 /// The bytes may be those of an earlier user of the same pool. They are zero when the pool wipes on return
-/// ([`Zeroing::OnReturn`](crate::Zeroing::OnReturn)). Costs nothing where the memory was initialised before, and otherwise the zeroing of what was not.
+/// ([`Zeroing::OnReturn`](crate::Zeroing::OnReturn)). Costs nothing where the memory was initialised before, and
+/// otherwise the zeroing of what was not.
 ///
 /// # Examples
 ///

@@ -1,10 +1,11 @@
 //! The asymmetric fence: free for the thread that owns a magazine, a system call for whoever robs it.
 //!
-//! `light` keeps the compiler from moving the owner's look at `att` before its commit; `heavy` makes every running thread of the
-//! process execute a full fence somewhere between two of its instructions (`membarrier` private expedited on Linux,
-//! `FlushProcessWriteBuffers` on Windows). Together they order as two full fences would: after `heavy` the robber sees the
-//! owner's commit, or the owner's look sees what the robber wrote before. Where the system has no such call, magazines are born
-//! with a permanent request bit that sends each operation through the slow check, with real fences on both sides.
+//! `light` keeps the compiler from moving the owner's look at `att` before its commit; `heavy` makes every running
+//! thread of the process execute a full fence somewhere between two of its instructions (`membarrier` private expedited
+//! on Linux, `FlushProcessWriteBuffers` on Windows). Together they order as two full fences would: after `heavy` the
+//! robber sees the owner's commit, or the owner's look sees what the robber wrote before. Where the system has no such
+//! call, magazines are born with a permanent request bit that sends each operation through the slow check, with real
+//! fences on both sides.
 
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU8, compiler_fence};
@@ -36,8 +37,8 @@ mod system {
     const SYMMETRIC: u8 = 2;
     static KIND: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    /// Which barrier this process uses. The first call asks the system (17 us in a process with one thread, 28 ms measured in one
-    /// with many), so it belongs into the building of a pool.
+    /// Which barrier this process uses. The first call asks the system (17 us in a process with one thread, 28 ms
+    /// measured in one with many), so it belongs into the building of a pool.
     pub(crate) fn kind() -> Barrier {
         match KIND.load(Relaxed) {
             ASYMMETRIC => Barrier::Asymmetric,
@@ -62,8 +63,8 @@ mod system {
         compiler_fence(SeqCst);
     }
 
-    /// The robber's side, between its request and its look at the magazines. False when the system refuses, as it may when a process
-    /// forbids itself the call after its first pool was built.
+    /// The robber's side, between its request and its look at the magazines. False when the system refuses, as it may
+    /// when a process forbids itself the call after its first pool was built.
     pub(in crate::engine) fn heavy() -> bool {
         // All there is to it when the barrier is symmetric; otherwise it orders the requests before the call.
         fence(SeqCst);

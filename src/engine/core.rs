@@ -1,9 +1,9 @@
 //! The core of a pool: its stores, its slots, and how long all that lives.
 //!
-//! One count, `refs`, keeps a core: one for all pool handles together, one for each slot that has memory, one for each attached
-//! magazine. It is touched on slow paths only, since a hit neither makes nor ends any of these. When the last handle goes, the
-//! core is shut: idle slots are retired wherever they are, attachments are cut, and what is out comes home to be retired. The last
-//! of them frees the core.
+//! One count, `refs`, keeps a core: one for all pool handles together, one for each slot that has memory, one for each
+//! attached magazine. It is touched on slow paths only, since a hit neither makes nor ends any of these. When the last
+//! handle goes, the core is shut: idle slots are retired wherever they are, attachments are cut, and what is out comes
+//! home to be retired. The last of them frees the core.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
@@ -31,8 +31,8 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// What a slot holds.
     type Content;
 
-    /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no magazine
-    /// busy, so this may run user code, which may use pools.
+    /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no
+    /// magazine busy, so this may run user code, which may use pools.
     fn vacate(&self, content: &Self::Content, class: usize) -> usize;
 }
 
@@ -84,7 +84,8 @@ pub(crate) struct CoreOf<K> {
 /// A counted handle of a core. The last one to go shuts it.
 pub(crate) struct Handle<K: Keeper>(NonNull<CoreOf<K>>);
 
-// SAFETY: a handle is a counted pointer to a core whose shared parts are atomics, and to a keeper that is Send and Sync.
+// SAFETY: a handle is a counted pointer to a core whose shared parts are atomics, and to a keeper that is Send and
+// Sync.
 unsafe impl<K: Keeper> Send for Handle<K> {}
 // SAFETY: as above.
 unsafe impl<K: Keeper> Sync for Handle<K> {}
@@ -183,7 +184,8 @@ impl<K: Keeper> CoreOf<K> {
         unsafe { core.vacant.pop(&core.table, 1, &mut loot) };
         let slot = match loot.take_newest() {
             Some(slot) => {
-                // SAFETY: a slot of this core, so of this content type; taken out of the vacant ones, so ours and vacated.
+                // SAFETY: a slot of this core, so of this content type; taken out of the vacant ones, so ours and
+                // vacated.
                 unsafe { Slot::set_content(slot.cast::<K::Content>().as_ptr(), content) };
                 slot
             }
@@ -291,15 +293,15 @@ impl Core {
         self.stores.iter().map(Store::place_bytes).sum()
     }
 
-    /// Bytes that this thread's magazines may hold for this core.
-    pub(super) fn cached_by(&self, cache: &Cache) -> usize {
-        self.stores.iter().map(|store| store.cached_by(cache)).sum()
+    /// Bytes of its allowance that this thread's magazines use.
+    pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
+        self.stores.iter().map(|store| store.allowed_to(cache)).sum()
     }
 
     /// Halves this thread's largest magazine, if it keeps more than `bytes` even so.
     pub(super) fn halve_largest_above(&self, cache: &Cache, bytes: usize) {
-        let largest = self.stores.iter().max_by_key(|store| store.cached_by(cache));
-        if let Some(store) = largest.filter(|store| store.cached_by(cache) / 2 > bytes) {
+        let largest = self.stores.iter().max_by_key(|store| store.allowed_to(cache));
+        if let Some(store) = largest.filter(|store| store.allowed_to(cache) / 2 > bytes) {
             store.halve(cache);
         }
     }
@@ -366,8 +368,8 @@ impl Core {
         cache::with(|cache| self.stores.iter().for_each(|store| store.attach_now(cache)));
     }
 
-    /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once, and by
-    /// several threads.
+    /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once,
+    /// and by several threads.
     fn shut(&self) {
         for store in &self.stores {
             store.set_closed();
@@ -381,7 +383,8 @@ impl Core {
         let asked_to_close = seated.inspect(|(_, magazine)| magazine.request_close());
         // SAFETY: robbed, so ours; the caller's handle keeps the core.
         let robbed = rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
-        // Without a barrier, magazines keep their slots and their attachment until their owner meets the closed bit or exits.
+        // Without a barrier, magazines keep their slots and their attachment until their owner meets the closed bit or
+        // exits.
         if robbed {
             self.stores.iter().for_each(|store| store.seats().visit().for_each(|magazine| store.cut(&magazine)));
         }
@@ -456,8 +459,8 @@ impl fmt::Debug for Core {
     }
 }
 
-/// Robs these magazines, several behind one barrier, and hands what was in them to `each`. False if the system refused a barrier; then
-/// some of them are as they were.
+/// Robs these magazines, several behind one barrier, and hands what was in them to `each`. False if the system refused
+/// a barrier; then some of them are as they were.
 fn rob<'a>(magazines: impl Iterator<Item = (&'a Store, Visit<'a>)>, mut each: impl FnMut(&'a Store, Loot)) -> bool {
     let mut asked = magazines.filter(|(_, magazine)| magazine.ask()).fuse();
     let mut all = true;

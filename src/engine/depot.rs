@@ -1,8 +1,9 @@
 //! The depot: idle slots that all threads share, in whole batches.
 //!
-//! A stack of batches after R. K. Treiber ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986), each batch led
-//! by a slot that lists the others, as the depot of J. Bonwick and J. Adams ("Magazines and Vmem", USENIX ATC 2001) holds whole
-//! magazines. An exchange is one compare-and-swap, however many batches it moves. No thread ever waits for another.
+//! A stack of batches after R. K. Treiber ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986), each
+//! batch led by a slot that lists the others, as the depot of J. Bonwick and J. Adams ("Magazines and Vmem", USENIX ATC
+//! 2001) holds whole magazines. An exchange is one compare-and-swap, however many batches it moves. No thread ever
+//! waits for another.
 
 use std::fmt;
 
@@ -12,11 +13,12 @@ use crate::sync::{AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*};
 
 /// The head of a stack: the index of the topmost batch's leader, and a tag against ABA.
 ///
-/// The pop that is in danger has read a head and its leader's `below`, and then sleeps while others pop that leader and push it
-/// back over something else. Each pop counts the tag up, so the sleeper's compare-and-swap fails unless the tag has gone
-/// once around: 2^36 pops. At 2.5 x 10^7 exchanges a second on one depot, more than one contended cache line allows, that is
-/// 46 minutes of sleep between two instructions, and it must end at the very tick. 28 bits of index are 2^28 slots a pool.
-/// Pushes need no tag: a push in between leaves either another index on top or, after a pop, another tag.
+/// The pop that is in danger has read a head and its leader's `below`, and then sleeps while others pop that leader and
+/// push it back over something else. Each pop counts the tag up, so the sleeper's compare-and-swap fails unless the tag
+/// has gone once around: 2^36 pops. At 2.5 x 10^7 exchanges a second on one depot, more than one contended cache line
+/// allows, that is 46 minutes of sleep between two instructions, and it must end at the very tick. 28 bits of index are
+/// 2^28 slots a pool. Pushes need no tag: a push in between leaves either another index on top or, after a pop, another
+/// tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link(u64);
 
@@ -71,8 +73,8 @@ pub(super) enum Pushed {
 #[repr(align(128))]
 pub(super) struct Depot {
     head: AtomicU64,
-    /// Slots inside. Counted up before a push and down after a pop, so never below what is there; on the head's cache line,
-    /// which an exchange fetches anyway.
+    /// Slots inside. Counted up before a push and down after a pop, so never below what is there; on the head's cache
+    /// line, which an exchange fetches anyway.
     level: AtomicUsize,
     /// Compare-and-swaps that lost a race.
     retries: AtomicU64,
@@ -98,14 +100,16 @@ impl Depot {
     /// By pointer, because the depot may be gone before this returns.
     ///
     /// # Safety
-    /// The caller holds the slots, all of one table. Nothing the slots keep alive may be touched after [`Pushed::Taken`].
+    /// The caller holds the slots, all of one table. Nothing the slots keep alive may be touched after
+    /// [`Pushed::Taken`].
     pub(super) unsafe fn push(depot: *const Depot, slots: &[SlotPtr], batch: usize) -> Pushed {
         let Some((bottom, top)) = link_batches(slots, batch) else { return Pushed::Taken };
         // SAFETY: the slots keep the depot until the exchange succeeds, and the reference is not used after that.
         let this = unsafe { &*depot };
         // SAFETY: the caller holds the slots.
         let (bottom, top) = (unsafe { bottom.head() }, unsafe { top.head() }.index());
-        // Acquire, here and on failure: the index goes on into `below`, and with it what makes its slot readable (see `walk`).
+        // Acquire, here and on failure: the index goes on into `below`, and with it what makes its slot readable (see
+        // `walk`).
         let mut now = Link(this.head.load(Acquire));
         loop {
             if now.is_closed() {
@@ -113,7 +117,8 @@ impl Depot {
             }
             // Release pairs with the Acquire in `walk`, for a thread that reads this too late.
             bottom.below().store(now.index(), Release);
-            // Release pairs with the Acquire in `pop`: whatever was written to the slots and to what they hold is seen there.
+            // Release pairs with the Acquire in `pop`: whatever was written to the slots and to what they hold is seen
+            // there.
             match this.head.compare_exchange_weak(now.0, now.pushed(top).0, Release, Acquire) {
                 Ok(_) => return Pushed::Taken,
                 Err(other) => now = this.lost(other),
@@ -126,8 +131,8 @@ impl Depot {
     /// # Safety
     /// `table` is the one whose slots are pushed here.
     pub(super) unsafe fn pop(&self, table: &SlotTable, batches: usize, out: &mut Loot) -> usize {
-        // Acquire pairs with the pushes' Release. Every write to `head` is a read-modify-write, so the value read continues
-        // the release sequences of all pushes below it, and the leaders further down are visible too.
+        // Acquire pairs with the pushes' Release. Every write to `head` is a read-modify-write, so the value read
+        // continues the release sequences of all pushes below it, and the leaders further down are visible too.
         let mut now = Link(self.head.load(Acquire));
         loop {
             if now.is_empty() || now.is_closed() {
@@ -138,7 +143,8 @@ impl Depot {
             let below = unsafe { walk(table, now, &mut leaders[..batches.clamp(1, DEPTH / BATCH)]) };
             match self.head.compare_exchange_weak(now.0, now.popped(below).0, Acquire, Acquire) {
                 Ok(_) => {
-                    // SAFETY: the tag proves that no pop came between, so the leaders walked were the topmost: they are ours.
+                    // SAFETY: the tag proves that no pop came between, so the leaders walked were the topmost: they are
+                    // ours.
                     let n = unsafe { unpack(table, &leaders, out) };
                     self.level.fetch_sub(n, Relaxed);
                     return n;
@@ -205,16 +211,16 @@ fn link_batches(slots: &[SlotPtr], batch: usize) -> Option<(SlotPtr, SlotPtr)> {
 /// Reads the leaders from `top` down, as many as fit; the index below the last.
 ///
 /// # Safety
-/// `top` was read from a depot's head with Acquire, is neither empty nor closed, and the depot's slots are `table`'s. The leaders
-/// may be stale: only their `below`, an atomic in memory that stays, is read.
+/// `top` was read from a depot's head with Acquire, is neither empty nor closed, and the depot's slots are `table`'s.
+/// The leaders may be stale: only their `below`, an atomic in memory that stays, is read.
 unsafe fn walk(table: &SlotTable, top: Link, leaders: &mut [Option<SlotPtr>]) -> u32 {
     let mut index = top.index();
     for place in leaders {
         if index == 0 {
             break;
         }
-        // SAFETY: `add` returned every index that ever was in the stack, before it was pushed; that push happens before this call
-        // by the Acquire on the head or on the `below` it was read from, be the value ever so stale.
+        // SAFETY: `add` returned every index that ever was in the stack, before it was pushed; that push happens before
+        // this call by the Acquire on the head or on the `below` it was read from, be the value ever so stale.
         let leader = unsafe { table.slot(index) };
         *place = Some(leader);
         // SAFETY: the table is alive, and headers with it.

@@ -1,7 +1,7 @@
 //! Lanes: the process-wide numbers under which threads find their magazines.
 //!
-//! A store gets a lane when it is first used by a thread with a cache, and its core gives it back at the very end. The lowest free
-//! lane is given out first, so that the threads' tables stay as short as the number of stores in use.
+//! A store gets a lane when it is first used by a thread with a cache, and its core gives it back at the very end. The
+//! lowest free lane is given out first, so that the threads' tables stay as short as the number of stores in use.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 

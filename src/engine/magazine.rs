@@ -1,9 +1,10 @@
-//! A thread's magazine: a stack of idle slots that its owner uses with one store per operation and that any thread may rob.
+//! A thread's magazine: a stack of idle slots that its owner uses with one store per operation and that any thread may
+//! rob.
 //!
 //! The simple magazine is an array and a length under a lock. This one has no lock, because a lock costs its owner two
-//! read-modify-writes per operation. Instead each operation of the owner is a *tentative commit*: one store of `word`, which packs
-//! the length with the hit counter, and then one look at `att`. While nobody wants anything `att` is 0 and the operation stands.
-//! Only the owner writes `word`; everybody writes `att`, by read-modify-writes, on slow paths.
+//! read-modify-writes per operation. Instead each operation of the owner is a *tentative commit*: one store of `word`,
+//! which packs the length with the hit counter, and then one look at `att`. While nobody wants anything `att` is 0 and
+//! the operation stands. Only the owner writes `word`; everybody writes `att`, by read-modify-writes, on slow paths.
 //!
 //! | state of `att` | meaning | who leaves it, how |
 //! |---|---|---|
@@ -15,21 +16,25 @@
 //! # Why nothing is lost or given out twice
 //!
 //! 1. The barrier (see [`barrier`]) lies between ASKED and the robber's read of `word`. So for each operation of the
-//!    owner, either its look at `att` sees ASKED or a later state, or the robber reads that operation's commit or a later one. An
-//!    owner that saw something settles before its next operation; hence the robber reads the word before or after *one* operation.
-//! 2. The two lengths around one operation differ. If the robber is first to name a length, the owner compares: named its new
-//!    length, the operation happened before the robbery; named the old one, it did not happen. If the owner is first, it names
-//!    its new length and the operation stands. One compare-and-swap decides and both read the same number.
-//! 3. While TAKEN(n), the owner has length n. Its further tentative operations end at other lengths, so none looks done, and a
-//!    push writes to place n, above what is being copied. It writes lower places only after it has read EMPTY.
-//! 4. A second robbery needs OPEN, which only the owner makes after it has repaired `word`. So an owner that slept through
-//!    a robbery still finds the state it compares with: at most one robbery per opening.
-//! 5. The counter is above the length in the same word, has one writer, and is undone with an operation that did not happen.
-//! 6. Request bits are set by read-modify-writes and kept by every transition. After setting one, a barrier and a robbery, each
-//!    push either was robbed or saw the bit: no push slips past a pool that closes.
+//!    owner, either its look at `att` sees ASKED or a later state, or the robber reads that operation's commit or a
+//!    later one. An owner that saw something settles before its next operation; hence the robber reads the word before
+//!    or after *one* operation.
+//! 2. The two lengths around one operation differ. If the robber is first to name a length, the owner compares: named
+//!    its new length, the operation happened before the robbery; named the old one, it did not happen. If the owner is
+//!    first, it names its new length and the operation stands. One compare-and-swap decides and both read the same
+//!    number.
+//! 3. While TAKEN(n), the owner has length n. Its further tentative operations end at other lengths, so none looks
+//!    done, and a push writes to place n, above what is being copied. It writes lower places only after it has read
+//!    EMPTY.
+//! 4. A second robbery needs OPEN, which only the owner makes after it has repaired `word`. So an owner that slept
+//!    through a robbery still finds the state it compares with: at most one robbery per opening.
+//! 5. The counter is above the length in the same word, has one writer, and is undone with an operation that did not
+//!    happen.
+//! 6. Request bits are set by read-modify-writes and kept by every transition. After setting one, a barrier and a
+//!    robbery, each push either was robbed or saw the bit: no push slips past a pool that closes.
 //!
-//! The owner looks at `att` after its commit, when its slot, and with it the pool's core, may be gone. Therefore a magazine
-//! belongs to its thread and outlives any pool; see [`cache`](super::cache).
+//! The owner looks at `att` after its commit, when its slot, and with it the pool's core, may be gone. Therefore a
+//! magazine belongs to its thread and outlives any pool; see [`cache`](super::cache).
 
 use std::fmt;
 use std::ptr;
@@ -109,6 +114,13 @@ impl Att {
         self.0 & request != 0
     }
 
+    const fn new(kind: Barrier) -> u32 {
+        match kind {
+            Barrier::Symmetric => Att::FENCED,
+            Barrier::Asymmetric => Att::OPEN,
+        }
+    }
+
     /// ASKED to OPEN: the request is withdrawn.
     fn opened(self) -> Att {
         Att(self.0 & Self::REQUESTS)
@@ -173,6 +185,18 @@ pub(crate) struct Magazine {
     holders: AtomicU32,
 }
 
+/// What stands in a thread's table where there is no magazine: empty and without room, so that a hit path that comes by here leaves it
+/// untouched and needs no check of its own. No core has its id.
+#[cfg(not(loom))]
+static VACANT: Magazine = Magazine::new(0, Barrier::Asymmetric);
+
+/// The address of no magazine.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(super) fn vacant() -> *mut Magazine {
+    ptr::from_ref(&VACANT).cast_mut()
+}
+
 #[cfg(loom)]
 // SAFETY: what the models check: `Place` is a plain cell there, and everything else is atomic.
 unsafe impl Sync for Magazine {}
@@ -182,13 +206,13 @@ unsafe impl Send for Magazine {}
 
 impl Magazine {
     /// A magazine held by its owner alone.
-    pub(super) fn new(core_id: u64, kind: Barrier) -> Self {
-        let att = if kind == Barrier::Symmetric { Att::FENCED } else { 0 };
+    #[cfg(not(loom))]
+    pub(super) const fn new(core_id: u64, kind: Barrier) -> Self {
         Magazine {
             word: AtomicU64::new(0),
-            att: AtomicU32::new(att),
+            att: AtomicU32::new(Att::new(kind)),
             limit: AtomicU32::new(0),
-            places: std::array::from_fn(|_| Place::empty()),
+            places: [const { Place::empty() }; DEPTH],
             core_id,
             link: AtomicPtr::new(ptr::null_mut()),
             seat: AtomicPtr::new(ptr::null_mut()),
@@ -205,9 +229,9 @@ impl Magazine {
 
     /// Owner: commits `new`, tentatively.
     ///
-    /// Release, of pops too, pairs with the robber's Acquire read of `word`: what the owner wrote to slots and places before is
-    /// seen by the robber. A pop's commit must be Release as well because it, not the push before it, may be what the robber
-    /// reads, and a plain store does not continue the earlier store's release sequence.
+    /// Release, of pops too, pairs with the robber's Acquire read of `word`: what the owner wrote to slots and places
+    /// before is seen by the robber. A pop's commit must be Release as well because it, not the push before it, may
+    /// be what the robber reads, and a plain store does not continue the earlier store's release sequence.
     #[inline(always)]
     fn commit(&self, new: Word) {
         self.word.store(new.0, Release);
@@ -216,8 +240,8 @@ impl Magazine {
 
     /// Owner: nobody wanted anything at this look.
     ///
-    /// Relaxed suffices: 0 means OPEN, which is the owner's own writing. On Arm an Acquire load would also stall behind the
-    /// Release store before it.
+    /// Relaxed suffices: 0 means OPEN, which is the owner's own writing. On Arm an Acquire load would also stall behind
+    /// the Release store before it.
     #[inline(always)]
     fn undisturbed(&self) -> bool {
         self.att.load(Relaxed) == 0
@@ -279,14 +303,16 @@ impl Magazine {
             fence(SeqCst);
         }
         loop {
-            // Acquire pairs with the robber's Release of EMPTY: its copying is over before the owner writes a place again.
+            // Acquire pairs with the robber's Release of EMPTY: its copying is over before the owner writes a place
+            // again.
             att.0 = self.att.load(Acquire);
             match att.state() {
                 // Request bits only.
                 Att::OPEN => return true,
                 Att::ASKED => {
                     let agreed = att.taken(new.len());
-                    // Release pairs with the Acquire of the robber's failed exchange: it copies what this operation wrote.
+                    // Release pairs with the Acquire of the robber's failed exchange: it copies what this operation
+                    // wrote.
                     if self.att.compare_exchange(att.0, agreed.0, Release, Relaxed).is_ok() {
                         return true;
                     }
@@ -312,8 +338,8 @@ impl Magazine {
         self.att.fetch_and(Att::REQUESTS, Release);
     }
 
-    /// Owner, before anything slow: opens it again after a robbery. False while a robber copies; then the owner goes past it,
-    /// to the depot.
+    /// Owner, before anything slow: opens it again after a robbery. False while a robber copies; then the owner goes
+    /// past it, to the depot.
     fn is_mine(&self) -> bool {
         // Acquire as in `settle`.
         match Att(self.att.load(Acquire)).state() {
@@ -394,8 +420,8 @@ impl Magazine {
 
     /// Robber, after [`ask`](Self::ask) said yes and [`barrier::heavy`]: takes everything, waits for nobody.
     ///
-    /// `ordered`: the barrier has happened. Without it the robber cannot know the length: it takes the request back, unless the owner
-    /// has agreed to one already, which is sound by itself.
+    /// `ordered`: the barrier has happened. Without it the robber cannot know the length: it takes the request back,
+    /// unless the owner has agreed to one already, which is sound by itself.
     pub(super) fn take(&self, ordered: bool) -> Loot {
         // Acquire pairs with the owner's commit.
         let len = Word(self.word.load(Acquire)).len();
@@ -403,7 +429,8 @@ impl Magazine {
         let mut att = Att(self.att.load(Acquire));
         while att.state() == Att::ASKED {
             let next = if ordered { att.taken(len) } else { att.opened() };
-            // Relaxed on success: a length of the robber's tells the owner nothing but itself, and a withdrawn request nothing.
+            // Relaxed on success: a length of the robber's tells the owner nothing but itself, and a withdrawn request
+            // nothing.
             match self.att.compare_exchange(att.0, next.0, Relaxed, Acquire) {
                 Ok(_) => att = next,
                 Err(now) => att.0 = now,
@@ -412,7 +439,8 @@ impl Magazine {
         let mut out = Loot::new();
         if att.state() == Att::TAKEN {
             self.copy(att.len(), &mut out);
-            // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them again.
+            // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them
+            // again.
             self.att.fetch_or(Att::EMPTY, Release);
         }
         out
@@ -489,3 +517,33 @@ impl fmt::Debug for Magazine {
             .finish_non_exhaustive()
     }
 }
+
+/// Loom's atomics have no constant constructors, so models have neither constant magazines nor a vacant one.
+#[cfg(loom)]
+mod model {
+    use super::*;
+
+    impl Magazine {
+        pub(in crate::engine) fn new(core_id: u64, kind: Barrier) -> Self {
+            Magazine {
+                word: AtomicU64::new(0),
+                att: AtomicU32::new(Att::new(kind)),
+                limit: AtomicU32::new(0),
+                places: std::array::from_fn(|_| Place::empty()),
+                core_id,
+                link: AtomicPtr::new(ptr::null_mut()),
+                seat: AtomicPtr::new(ptr::null_mut()),
+                depot_hits: AtomicU64::new(0),
+                patience: AtomicU32::new(0),
+                holders: AtomicU32::new(1),
+            }
+        }
+    }
+
+    pub(in crate::engine) fn vacant() -> *mut Magazine {
+        ptr::null_mut()
+    }
+}
+
+#[cfg(loom)]
+pub(super) use model::vacant;

@@ -1,8 +1,9 @@
 //! Seats: how a store finds the magazines of all threads, without a lock.
 //!
-//! A list of seats that only grows while the core lives; a seat left is taken again by the next thread. A seat counts who uses
-//! the magazine that sits in it: the attachment itself, and each visitor for the length of its visit. The last one out gives up
-//! the seat's hold on the magazine, so a visitor's magazine stays while it copies and nobody waits for a visitor.
+//! A list of seats that only grows while the core lives; a seat left is taken again by the next thread. A seat counts
+//! who uses the magazine that sits in it: the attachment itself, and each visitor for the length of its visit. The last
+//! one out gives up the seat's hold on the magazine, so a visitor's magazine stays while it copies and nobody waits for
+//! a visitor.
 
 use std::ptr::{self, NonNull};
 

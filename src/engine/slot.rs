@@ -1,16 +1,16 @@
 //! Slots: the type-stable headers of pooled things.
 //!
-//! A slot lies apart from the memory it stands for, so that memory can be page aligned and contiguous, and so that a thread
-//! which still holds a stale pointer to a slot reads a header and never freed memory: headers go away with the core alone.
-//! Lists link slots by index, because an index and a tag fit one word.
+//! A slot lies apart from the memory it stands for, so that memory can be page aligned and contiguous, and so that a
+//! thread which still holds a stale pointer to a slot reads a header and never freed memory: headers go away with the
+//! core alone. Lists link slots by index, because an index and a tag fit one word.
 
 use std::ptr::NonNull;
 
 use crate::engine::store::Store;
 use crate::sync::{AtomicU32, BATCH, Cell};
 
-/// What the engine knows of a slot. Two cache lines with what the face keeps behind it: the first is used by whole batches
-/// only, the second by every hit.
+/// What the engine knows of a slot. Two cache lines with what the face keeps behind it: the first is used by whole
+/// batches only, the second by every hit.
 #[repr(C)]
 pub(crate) struct Head {
     /// While this slot leads a batch in a depot: the other members' indices.
@@ -20,8 +20,8 @@ pub(crate) struct Head {
     /// Where it goes home to. Set when the slot gets its memory.
     store: Cell<*const Store>,
     index: u32,
-    /// While this slot leads a batch: the leader below it in the stack. A thread whose pop came too late may read it at any
-    /// time, hence atomic.
+    /// While this slot leads a batch: the leader below it in the stack. A thread whose pop came too late may read it
+    /// at any time, hence atomic.
     below: AtomicU32,
 }
 
@@ -52,8 +52,8 @@ impl<C> Slot<C> {
     /// Writes new content over content that needs no drop.
     ///
     /// # Safety
-    /// `slot` is held by the caller, and its content was vacated. Only the content is written: a thread late with a pop may
-    /// still read the head.
+    /// `slot` is held by the caller, and its content was vacated. Only the content is written: a thread late with a pop
+    /// may still read the head.
     pub(super) unsafe fn set_content(slot: *mut Self, content: C) {
         // SAFETY: a slot the caller holds.
         let place = unsafe { &raw mut (*slot).content };
@@ -62,7 +62,8 @@ impl<C> Slot<C> {
     }
 }
 
-/// A pointer to a slot, whatever its content. Who holds one out of a magazine or depot holds the slot: nobody else has it.
+/// A pointer to a slot, whatever its content. Who holds one out of a magazine or depot holds the slot: nobody else has
+/// it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub(crate) struct SlotPtr(NonNull<Head>);

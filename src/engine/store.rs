@@ -1,8 +1,8 @@
 //! A store: the idle slots of one kind, as threads' magazines in front of a depot, and the slow paths between them.
 //!
-//! What keeps a core alive is what a thread *holds*: a pool handle, an attachment, or a slot. A thread that gives its last slot
-//! away must not touch the store afterwards, for the slot's next holder may be the one that frees the core. Every function here
-//! that takes slots therefore ends with handing them on, and counts before it does.
+//! What keeps a core alive is what a thread *holds*: a pool handle, an attachment, or a slot. A thread that gives its
+//! last slot away must not touch the store afterwards, for the slot's next holder may be the one that frees the core.
+//! Every function here that takes slots therefore ends with handing them on, and counts before it does.
 
 use std::ptr::NonNull;
 
@@ -17,6 +17,8 @@ use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, O
 
 /// A slot of at most this many bytes gets one place in a magazine whatever the thread's allowance.
 const ALWAYS_ONE_PLACE: usize = 256 << 10;
+/// How many times its allowance a thread may cache in a single large buffer besides.
+const LARGE_ONE: usize = 16;
 /// Slow-path misses between two tries to enlarge a magazine whose thread had no allowance left.
 const PATIENCE: u32 = 64;
 
@@ -54,8 +56,8 @@ pub(crate) struct Store {
     fresh: AtomicU64,
 }
 
-/// What a store can say of itself. Exact when nobody works on it; a concurrent snapshot may see a slot on its way between two
-/// places in both or in neither, up to a magazine a thread.
+/// What a store can say of itself. Exact when nobody works on it; a concurrent snapshot may see a slot on its way
+/// between two places in both or in neither, up to a magazine a thread.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct StoreStats {
     pub(crate) cache_hits: u64,
@@ -120,7 +122,11 @@ impl Store {
         unsafe { self.depot.pop(self.core().table(), batches, &mut loot) };
         let slot = loot.take_newest()?;
         match magazine {
-            Some(magazine) => self.refill(cache, magazine.into(), &loot),
+            Some(magazine) => {
+                magazine.count_depot_hit();
+                self.enlarge(cache, magazine);
+                self.refill(cache, magazine.into(), loot.as_slice());
+            }
             None => {
                 self.depot_hits.fetch_add(1, Relaxed);
                 // SAFETY: popped above; the caller's handle or slot keeps the core.
@@ -130,15 +136,14 @@ impl Store {
         Some(slot)
     }
 
-    fn refill(&self, cache: &Cache, magazine: NonNull<Magazine>, loot: &Loot) {
+    /// Puts slots that came out of the depot into this thread's empty magazine, and what does not fit back into the
+    /// depot.
+    fn refill(&self, cache: &Cache, magazine: NonNull<Magazine>, slots: &[SlotPtr]) {
         // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
         let mine = unsafe { magazine.as_ref() };
-        mine.count_depot_hit();
-        self.enlarge(cache, mine);
-        let surplus = loot.len().saturating_sub(mine.limit());
-        let (rest, kept) = loot.as_slice().split_at(surplus);
-        // SAFETY: the loot is ours, and the caller of `take_idle` keeps the core by other means.
-        unsafe { Store::put_back(self, rest) };
+        let (surplus, kept) = slots.split_at(slots.len().saturating_sub(mine.limit()));
+        // SAFETY: the slots are ours, and the caller keeps the core by other means.
+        unsafe { Store::put_back(self, surplus) };
         match mine.fill(kept) {
             Some(Stay::Open) => {}
             Some(Stay::Closed) => empty_closed(cache, magazine),
@@ -173,8 +178,8 @@ impl Store {
     /// By pointer, because the store may be gone before this returns.
     ///
     /// # Safety
-    /// The caller holds the slots, all of this store, and does not touch the store afterwards unless something else of its own
-    /// keeps the core.
+    /// The caller holds the slots, all of this store, and does not touch the store afterwards unless something else of
+    /// its own keeps the core.
     pub(super) unsafe fn send_home(store: *const Store, slots: &[SlotPtr]) {
         if slots.is_empty() {
             return;
@@ -303,7 +308,10 @@ impl Store {
         if limit == DEPTH || !magazine.may_ask_for_places() {
             return false;
         }
-        let more = if limit == 0 && self.weight <= ALWAYS_ONE_PLACE { 1 } else { self.affordable(cache, limit) };
+        let more = match limit {
+            0 if self.weight <= ALWAYS_ONE_PLACE || self.may_be_the_large_one(cache) => 1,
+            _ => self.affordable(cache, limit),
+        };
         let granted = self.grant_places(more.min(DEPTH - limit));
         // Read again: granting may retire slots, which may run user code, which may have come by here.
         let more = granted.min(DEPTH - magazine.limit());
@@ -315,12 +323,20 @@ impl Store {
         more > 0
     }
 
-    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the thread gives some
-    /// of its own away, so that the first class to grow does not keep the others small.
+    /// Whether this is the one class above the thread's allowance that gets a place all the same: without it a get and
+    /// a return of such a buffer cost two exchanges with the depot, twenty times as much.
+    fn may_be_the_large_one(&self, cache: &Cache) -> bool {
+        let allowance = self.core().limits().thread_cache;
+        let others = || self.core().stores().iter().any(|store| store.weight > allowance && store.cached_by(cache) > 0);
+        self.weight > allowance && self.weight / LARGE_ONE <= allowance && !others()
+    }
+
+    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
+    /// thread gives some of its own away, so that the first class to grow does not keep the others small.
     fn affordable(&self, cache: &Cache, limit: usize) -> usize {
         let wanted = limit.max(1);
         let fits = || {
-            let left = self.core().limits().thread_cache.saturating_sub(self.core().cached_by(cache));
+            let left = self.core().limits().thread_cache.saturating_sub(self.core().allowed_to(cache));
             (left / self.weight.max(1)).min(wanted)
         };
         if fits() < wanted {
@@ -332,6 +348,11 @@ impl Store {
     /// The bytes this thread's magazine here may hold.
     pub(super) fn cached_by(&self, cache: &Cache) -> usize {
         self.magazine_of(cache).map_or(0, Magazine::limit) * self.weight
+    }
+
+    /// As many of them as count against the thread's allowance.
+    pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
+        if self.weight > self.core().limits().thread_cache { 0 } else { self.cached_by(cache) }
     }
 
     /// This thread's magazine here, if it has one.
@@ -346,19 +367,11 @@ impl Store {
         let limit = magazine.limit() / 2;
         self.places.fetch_sub(magazine.limit() - limit, Relaxed);
         magazine.set_limit(limit);
-        let slots = magazine.take_all();
-        let (surplus, kept) = slots.as_slice().split_at(slots.len().saturating_sub(limit));
-        // SAFETY: taken out, so ours; the caller keeps the core.
-        unsafe { Store::send_home(self, surplus) };
-        match magazine.fill(kept) {
-            Some(Stay::Open) => {}
-            Some(Stay::Closed) => empty_closed(cache, magazine.into()),
-            // SAFETY: refused, so still ours.
-            None => unsafe { Store::send_home(self, kept) },
-        }
+        self.refill(cache, magazine.into(), magazine.take_all().as_slice());
     }
 
-    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make room.
+    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make
+    /// room.
     fn grant_places(&self, wanted: usize) -> usize {
         let limits = self.core().limits();
         // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
@@ -376,16 +389,16 @@ impl Store {
         granted - refused
     }
 
-    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is never more
-    /// than all memory, so empty places cost nothing while that fits.
+    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is
+    /// never more than all memory, so empty places cost nothing while that fits.
     fn excess(&self) -> usize {
         let idle = (self.depot.level() + self.places.load(Relaxed)).min(self.resident.load(Relaxed));
         let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
         over_count.max(self.slots_for(self.core().excess_bytes()))
     }
 
-    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there may be more
-    /// idle memory than before without a check: more places, or more memory.
+    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
+    /// may be more idle memory than before without a check: more places, or more memory.
     pub(super) fn make_room(&self) {
         self.evict(self.excess());
         if self.core().excess_bytes() > 0 {
@@ -447,7 +460,8 @@ impl Store {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        // Relaxed: only a hint. What matters is decided by the depot's head, the closed bit, and the fences in `attach` and `shut`.
+        // Relaxed: only a hint. What matters is decided by the depot's head, the closed bit, and the fences in `attach`
+        // and `shut`.
         self.closed.load(Relaxed)
     }
 
@@ -509,11 +523,12 @@ impl Store {
     }
 }
 
-/// Takes a slot home if this thread's magazine has room: the hit path of every return. False: the slot is still the caller's.
+/// Takes a slot home if this thread's magazine has room: the hit path of every return. False: the slot is still the
+/// caller's.
 ///
 /// # Safety
-/// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the slot kept.
-/// `lane` is the slot's store's, or NONE.
+/// The caller holds the slot, whose memory is as an idle slot's must be, and touches nothing afterwards that only the
+/// slot kept. `lane` is the slot's store's, or NONE.
 #[inline(always)]
 pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
@@ -574,6 +589,8 @@ pub(crate) unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
         Some(Stay::Open) => {}
         Some(Stay::Closed) => empty_closed(cache, magazine.into()),
         // SAFETY: refused, so still ours.
+        None if magazine.limit() == 0 => unsafe { Store::send_home(store, &[slot]) },
+        // SAFETY: as above.
         None => unsafe { flush(cache, store, magazine.into(), slot) },
     }
 }
@@ -599,8 +616,8 @@ unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>,
     }
 }
 
-/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another store's
-/// slots, so each is asked where it belongs.
+/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another
+/// store's slots, so each is asked where it belongs.
 #[cold]
 #[inline(never)]
 fn empty_closed(cache: &Cache, magazine: NonNull<Magazine>) {

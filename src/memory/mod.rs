@@ -62,8 +62,8 @@ pub(crate) enum Want {
 ///
 /// # Safety
 /// The implementation promises, whichever threads call it, at whichever time:
-/// 1. a block has `layout.size()` writable bytes from an address that is a multiple of
-///    `layout.align()`, shares no byte with another block that is out, and stays so until released;
+/// 1. a block has `layout.size()` writable bytes from an address that is a multiple of `layout.align()`, shares no byte
+///    with another block that is out, and stays so until released;
 /// 2. all its bytes are zero when it says so;
 /// 3. no method unwinds;
 /// 4. a refusal changes nothing.
@@ -74,8 +74,7 @@ pub(crate) unsafe trait MemorySource: Send + Sync {
     /// Gives a block back. Any thread may, while or after others allocate.
     ///
     /// # Safety
-    /// 1. `allocate` of this source returned `ptr` for this very `layout`, and this is its first
-    ///    release;
+    /// 1. `allocate` of this source returned `ptr` for this very `layout`, and this is its first release;
     /// 2. nobody uses its bytes from now on, and none of them is poisoned (see [`wipe::poison`]).
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout);
 

@@ -20,7 +20,8 @@ pub enum Zeroing {
     /// When zero bytes are asked for, as far as they may be something else.
     #[default]
     OnGet,
-    /// Before memory lies idle, as far as it was written: nothing of a buffer is left anywhere in the pool once the buffer is dropped.
+    /// Before memory lies idle, as far as it was written: nothing of a buffer is left anywhere in the pool once the
+    /// buffer is dropped.
     OnReturn,
 }
 
@@ -87,8 +88,8 @@ impl Default for BufferPoolBuilder {
 }
 
 impl BufferPoolBuilder {
-    /// The sizes of pooled buffers, in bytes: ascending, distinct, not zero, at most 64 of them. A request is served by the smallest that holds it; above
-    /// the largest, by memory of its own that is not pooled.
+    /// The sizes of pooled buffers, in bytes: ascending, distinct, not zero, at most 64 of them. A request is served by
+    /// the smallest that holds it; above the largest, by memory of its own that is not pooled.
     pub fn size_classes(mut self, sizes: impl IntoIterator<Item = usize>) -> Self {
         self.size_classes = sizes.into_iter().collect();
         self
@@ -106,13 +107,15 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Has `count` buffers for requests of `size` bytes ready when the pool is built, their memory touched. May be called for several sizes.
+    /// Has `count` buffers for requests of `size` bytes ready when the pool is built, their memory touched. May be
+    /// called for several sizes.
     pub fn prefill(mut self, size: usize, count: usize) -> Self {
         self.prefill.push((size, count));
         self
     }
 
-    /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back beyond them is freed.
+    /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back
+    /// beyond them is freed.
     pub fn max_idle(mut self, bytes: usize) -> Self {
         self.max_idle = bytes;
         self
@@ -124,7 +127,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so.
+    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so,
+    /// and so does one buffer that is larger than all of this, up to sixteen times as large.
     pub fn thread_cache(mut self, bytes: usize) -> Self {
         self.thread_cache = bytes;
         self
@@ -151,7 +155,8 @@ impl BufferPoolBuilder {
     /// Builds the pool.
     ///
     /// # Errors
-    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OutOfMemory`] when there is no memory to prefill.
+    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OutOfMemory`] when there is no
+    /// memory to prefill.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
 //! A global allocator that counts calls by thread, and live memory by what it is for.
 //!
-//! Blocks of pools built with [`BLOCK_ALIGN`] are told from everything else by their alignment; so is what the engine makes for itself
-//! (cores, stores, magazines, slots), which lies on double cache lines.
+//! Blocks of pools built with [`BLOCK_ALIGN`] are told from everything else by their alignment; so is what the engine
+//! makes for itself (cores, stores, magazines, slots), which lies on double cache lines.
 
 #![allow(dead_code)] // Each test asks for the counts it needs.
 

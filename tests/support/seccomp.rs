@@ -6,7 +6,8 @@ fn statement(code: u32, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }
 
-/// From now on these system calls come out as `listed` says, and all others as `others` says: each one of `SECCOMP_RET_*`.
+/// From now on these system calls come out as `listed` says, and all others as `others` says: each one of
+/// `SECCOMP_RET_*`.
 pub(crate) fn filter(calls: &[libc::c_long], listed: u32, others: u32) {
     let number = offset_of!(libc::seccomp_data, nr) as u32;
     let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, number)];

@@ -29,7 +29,7 @@ use crate::process::Machine;
 /// Measure millpond side by side with other pools and allocators (build with `--features rivals`).
 #[derive(clap::Args)]
 pub struct Options {
-    /// Rounds in which every contender has a turn [default: 11, or 3 with --quick]
+    /// Rounds in which every contender has a turn [default: 61, or 9 with --quick]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     rounds: Option<usize>,
     /// Only rows whose name contains ROW; may be given more than once
@@ -38,7 +38,7 @@ pub struct Options {
     /// Also write the figures to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Shorter turns and fewer rounds: a minute instead of several
+    /// Shorter turns and fewer rounds: seconds instead of minutes
     #[arg(long)]
     quick: bool,
     /// Buffers that the handover rows pass in each round [default: as many as a turn takes]
@@ -51,7 +51,7 @@ pub struct Options {
 
 impl Options {
     fn effort(&self) -> Effort {
-        let (rounds, turn) = if self.quick { (3, 5) } else { (11, 25) };
+        let (rounds, turn) = if self.quick { (9, 1) } else { (61, 2) };
         Effort { rounds: self.rounds.unwrap_or(rounds), turn: Duration::from_millis(turn) }
     }
 

@@ -1,5 +1,6 @@
 //! Interleaved rounds: every contender of a row has its turn in every round, so that what the machine does meanwhile
-//! hits all of them. The minimum is what the code costs, the median what it cost that day.
+//! hits all of them. Turns are short and rounds many: where others use the machine too, a turn that is shorter than the
+//! scheduler's has a chance to pass undisturbed. The minimum is what the code costs, the median what it cost that day.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct Effort {
 }
 
 /// Turns of crowded rows are so many times as long.
-const CROWDED: u32 = 3;
+const CROWDED: u32 = 5;
 
 /// A contender in a row: its figures, or why it has none.
 pub struct Measured {

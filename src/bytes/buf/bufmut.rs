@@ -9,8 +9,9 @@ use crate::bytes::buf::PooledBuf;
 /// Appends within the capacity, which stays as it is.
 ///
 /// # When full
-/// `remaining_mut` is then 0 and `chunk_mut` empty, so that a reader such as tokio's `read_buf` reads 0 bytes, which looks like the end of its input.
-/// [`reserve`](PooledBuf::reserve) before reading on. `put_slice` and its kin panic, as `BufMut` says.
+/// `remaining_mut` is then 0 and `chunk_mut` empty, so that a reader such as tokio's `read_buf` reads 0 bytes, which
+/// looks like the end of its input. [`reserve`](PooledBuf::reserve) before reading on. `put_slice` and its kin panic,
+/// as `BufMut` says.
 ///
 /// # Examples
 ///

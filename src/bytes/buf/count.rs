@@ -31,7 +31,8 @@ impl Count {
 
     /// One handle fewer. True: it was the last, and all that was done through the others has happened.
     pub(in crate::bytes) fn remove(&self) -> bool {
-        // Acquire pairs with the Release below: the others' reads are over. Nobody can add a handle while we hold the last.
+        // Acquire pairs with the Release below: the others' reads are over. Nobody can add a handle while we hold the
+        // last.
         if self.0.load(Acquire) == 1 {
             self.0.store(0, Relaxed);
             return true;

@@ -1,9 +1,9 @@
 //! What a slot of a byte pool holds: a block of memory and two marks on it.
 //!
-//! `dirty`: bytes at and above it, as far as they are initialised, are zero. `init`: bytes below it are initialised. The marks follow
-//! *access*, not length: they are raised when bytes are written through the buffer's own methods, and to the whole reach of any
-//! reference or pointer that a caller could write through. So a buffer of 64 KiB that was exposed for 1 KiB costs 1 KiB of zeroing,
-//! and one that was only read costs none.
+//! `dirty`: bytes at and above it, as far as they are initialised, are zero. `init`: bytes below it are initialised.
+//! The marks follow *access*, not length: they are raised when bytes are written through the buffer's own methods, and
+//! to the whole reach of any reference or pointer that a caller could write through. So a buffer of 64 KiB that was
+//! exposed for 1 KiB costs 1 KiB of zeroing, and one that was only read costs none.
 
 use std::ptr::NonNull;
 
@@ -133,8 +133,8 @@ impl Held {
         }
     }
 
-    /// Makes idle memory hostile to use: debug builds overwrite what an earlier user wrote, and AddressSanitizer reports any access until
-    /// [`wake`](Self::wake). Wiped memory stays zero. Nothing in release builds.
+    /// Makes idle memory hostile to use: debug builds overwrite what an earlier user wrote, and AddressSanitizer
+    /// reports any access until [`wake`](Self::wake). Wiped memory stays zero. Nothing in release builds.
     ///
     /// # Safety
     /// As [`make_zero_to`](Self::make_zero_to).

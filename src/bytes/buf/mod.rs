@@ -31,9 +31,10 @@ pub(crate) use taken::Taken;
 
 /// A byte buffer that goes home to its pool when it is dropped.
 ///
-/// Unique, growable and `Vec`-like: it has a length and a capacity, dereferences to `[u8]`, and moves to a larger size class of its pool when it
-/// must. Bytes of an earlier user are never visible, except through [`Recycled`](crate::Recycled). It may be dropped on any thread, at any time,
-/// also after the pool is gone. The bytes do not move while the handle does.
+/// Unique, growable and `Vec`-like: it has a length and a capacity, dereferences to `[u8]`, and moves to a larger size
+/// class of its pool when it must. Bytes of an earlier user are never visible, except through
+/// [`Recycled`](crate::Recycled). It may be dropped on any thread, at any time, also after the pool is gone. The bytes
+/// do not move while the handle does.
 ///
 /// Dropping it takes no lock, allocates nothing and enters the kernel only when the pool may keep no more idle memory.
 ///
@@ -154,8 +155,8 @@ impl PooledBuf {
 
     /// The room behind the last byte, which may be uninitialised.
     ///
-    /// Writing there takes effect with [`set_len`](Self::set_len). The next zeroed request for this memory pays for all of its capacity, since nobody
-    /// knows what was written.
+    /// Writing there takes effect with [`set_len`](Self::set_len). The next zeroed request for this memory pays for all
+    /// of its capacity, since nobody knows what was written.
     ///
     /// # Examples
     ///

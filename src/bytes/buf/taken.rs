@@ -1,4 +1,5 @@
-//! How a byte pool comes by a slot: from this thread's cache, from the depot, from fresh memory, or from other threads' caches.
+//! How a byte pool comes by a slot: from this thread's cache, from the depot, from fresh memory, or from other threads'
+//! caches.
 
 use std::alloc::Layout;
 use std::fmt;
@@ -16,8 +17,8 @@ use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::error::Error;
 use crate::sync::DEPTH;
 
-/// A slot on its way from a pool into a handle, or from one handle into another, held by whoever has this. Not a handle yet: what is
-/// dropped is lost, so nothing that may unwind stands between.
+/// A slot on its way from a pool into a handle, or from one handle into another, held by whoever has this. Not a handle
+/// yet: what is dropped is lost, so nothing that may unwind stands between.
 #[derive(Debug)]
 pub struct Taken {
     pub(super) slot: NonNull<Slot<Held>>,
@@ -85,7 +86,8 @@ pub(in crate::bytes) fn hit(core: &ByteCore, class: SizeClass) -> Option<Taken> 
     Some(Taken::of(core, slot, lane))
 }
 
-/// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else out of other threads' caches.
+/// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else out of other
+/// threads' caches.
 #[cold]
 #[inline(never)]
 pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
@@ -123,7 +125,8 @@ fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<Sl
     }
 }
 
-/// Puts `count` new slots, their memory touched, into the depot. False when the system has no more memory; those before stay.
+/// Puts `count` new slots, their memory touched, into the depot. False when the system has no more memory; those before
+/// stay.
 pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> bool {
     let mut left = count;
     while left > 0 {

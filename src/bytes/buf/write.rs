@@ -12,8 +12,8 @@ const READ_STEP: usize = 8 << 10;
 impl PooledBuf {
     /// Makes room for `additional` bytes behind the last.
     ///
-    /// Free when they fit the capacity. Otherwise the bytes move to a larger size class of the same pool, which costs a get, a copy and a return;
-    /// growing step by step costs a constant number of copies per byte.
+    /// Free when they fit the capacity. Otherwise the bytes move to a larger size class of the same pool, which costs a
+    /// get, a copy and a return; growing step by step costs a constant number of copies per byte.
     ///
     /// # Panics
     /// With the error's text when [`try_reserve`](Self::try_reserve) would fail.
@@ -28,8 +28,8 @@ impl PooledBuf {
     /// Makes room for `additional` bytes behind the last, or says why it cannot. Costs as [`reserve`](Self::reserve).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after the pool was
-    /// closed. The buffer is as it was.
+    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none,
+    /// [`Error::Closed`] after the pool was closed. The buffer is as it was.
     ///
     /// # Examples
     ///
@@ -56,7 +56,8 @@ impl PooledBuf {
         if needed > limit {
             return Err(Error::TooLarge { requested: needed, limit });
         }
-        // Half as much again at least, so that a byte is copied a constant number of times even above the largest class.
+        // Half as much again at least, so that a byte is copied a constant number of times even above the largest
+        // class.
         let amortised = self.capacity().saturating_add(self.capacity() / 2).min(limit);
         self.move_to(needed.max(amortised))
             .or_else(|error| if amortised > needed { self.move_to(needed) } else { Err(error) })
@@ -103,7 +104,8 @@ impl PooledBuf {
         self.len += count;
     }
 
-    /// Sets the length to `len`: shortens, or appends bytes of this value. Costs as [`reserve`](Self::reserve), and the writing.
+    /// Sets the length to `len`: shortens, or appends bytes of this value. Costs as [`reserve`](Self::reserve), and the
+    /// writing.
     ///
     /// # Panics
     /// As [`reserve`](Self::reserve).
@@ -130,7 +132,8 @@ impl PooledBuf {
 
     /// Reads once, into the room behind the last byte; how many bytes came. 0 at the reader's end.
     ///
-    /// Makes room for 8 KiB when there is none. The room is initialised once and not again when the memory is used anew.
+    /// Makes room for 8 KiB when there is none. The room is initialised once and not again when the memory is used
+    /// anew.
     ///
     /// # Errors
     /// The reader's; and when the buffer cannot grow, one that holds the pool's [`Error`]. The buffer is as it was.
@@ -181,8 +184,8 @@ impl PooledBuf {
 /// Appends, and grows like [`reserve`](PooledBuf::reserve).
 impl io::Write for PooledBuf {
     /// # Errors
-    /// When the buffer cannot grow, one that holds the pool's [`Error`]: of kind `OutOfMemory`, `InvalidInput` above the pool's largest request,
-    /// `Other` after the pool was closed. Nothing was appended.
+    /// When the buffer cannot grow, one that holds the pool's [`Error`]: of kind `OutOfMemory`, `InvalidInput` above
+    /// the pool's largest request, `Other` after the pool was closed. Nothing was appended.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.try_extend_from_slice(bytes)?;
         Ok(bytes.len())

@@ -81,7 +81,8 @@ fn assert_gone(fate: &Fate, slots: usize) {
     assert_eq!(fate.freed.load(Relaxed), 1, "cores freed");
 }
 
-/// The last handle goes while another thread, which has no magazine yet, returns a slot. It is retired before that thread exits.
+/// The last handle goes while another thread, which has no magazine yet, returns a slot. It is retired before that
+/// thread exits.
 #[test]
 fn a_pool_dropped_while_a_slot_comes_home_is_freed_once() {
     explore(Some(if full() { 4 } else { 3 }), || {

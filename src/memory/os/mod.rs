@@ -32,7 +32,8 @@ pub(crate) fn page_size() -> usize {
     size
 }
 
-/// The memory that this process may use, in bytes: the machine's, or less where a control group says so. Asks the system once.
+/// The memory that this process may use, in bytes: the machine's, or less where a control group says so. Asks the
+/// system once.
 pub(crate) fn total_memory() -> Option<usize> {
     static KNOWN: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
     *KNOWN.get_or_init(platform::total_memory)
@@ -68,8 +69,8 @@ pub(crate) unsafe fn unmap(base: NonNull<u8>, len: usize, align: usize) {
 /// are zero now. False: any value.
 ///
 /// # Safety
-/// - `start` and `len` are multiples of the OS page, `len` is not zero, and all of it lies inside
-///   one mapping of [`map`];
+/// - `start` and `len` are multiples of the OS page, `len` is not zero, and all of it lies inside one mapping of
+///   [`map`];
 /// - nobody uses the bytes during the call, and what they held is of no use any more.
 pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {
     debug_assert!(start.addr().get() % page_size() == 0);

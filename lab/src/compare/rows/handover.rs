@@ -11,7 +11,6 @@ use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 use crate::compare::crew;
 use crate::compare::queue::Queue;
 use crate::process;
-use crate::size::Bytes;
 
 const BYTES: usize = 4 << 10;
 /// Buffers that each pair passes at least in a turn.
@@ -105,8 +104,9 @@ impl<C: Contender> Cell for Passing<C> {
 
     fn note(&self) -> Option<String> {
         let Resident { warm, added, buffers } = *self.resident.as_ref()?;
-        let now = Bytes(warm.saturating_add_signed(added));
-        Some(format!("resident {} -> {now} over {buffers} buffers", Bytes(warm)))
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (warm, now) = (mib(warm), mib(warm.saturating_add_signed(added)));
+        Some(format!("resident {warm:.1} -> {now:.1} MiB over {buffers} buffers"))
     }
 }
 
