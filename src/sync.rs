@@ -30,7 +30,7 @@ pub(crate) struct Place<T>(AtomicPtr<T>);
 
 #[cfg(not(loom))]
 impl<T> Place<T> {
-    pub(crate) fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Place(AtomicPtr::new(std::ptr::null_mut()))
     }
 

@@ -5,14 +5,14 @@
 //! magazine, empties the cache when the thread exits and leaves the mark [`State::Exited`]. Whatever is dropped on the
 //! thread after that finds no magazine, makes none, and goes straight to the depot.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::engine::barrier;
 use crate::engine::boxed;
 use crate::engine::lanes::Lane;
-use crate::engine::magazine::Magazine;
+use crate::engine::magazine::{Magazine, vacant};
 use crate::engine::seats::let_go;
 use crate::engine::store;
 
@@ -27,7 +27,7 @@ enum State {
 /// A thread's table of magazines.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// The number of places, and behind it the places, null where there is no magazine.
+    /// The number of places, and behind it the places, with [`vacant`] where there is no magazine.
     table: Cell<*const Table>,
     state: Cell<State>,
 }
@@ -50,11 +50,16 @@ impl Table {
 
     /// An empty table; none when there is no memory.
     fn try_new(len: usize) -> Option<NonNull<Table>> {
-        // Zeroed, thus null, and by large allocators not even touched.
         // SAFETY: not zero-sized.
-        let table = NonNull::new(unsafe { alloc_zeroed(Self::layout(len)?) }.cast::<Table>())?;
+        let table = NonNull::new(unsafe { alloc(Self::layout(len)?) }.cast::<Table>())?;
         // SAFETY: fresh, and large enough.
         unsafe { table.write(Table { len }) };
+        for index in 0..len {
+            // SAFETY: made above, and below its length.
+            let place = unsafe { Table::place(table.as_ptr(), index) };
+            // SAFETY: a place of the table.
+            unsafe { place.write(vacant()) };
+        }
         Some(table)
     }
 
@@ -117,7 +122,7 @@ impl Cache {
         unsafe { (*self.table.get()).len }
     }
 
-    /// The magazine of this lane, whichever store it was made for.
+    /// The magazine of this lane, whichever store it was made for, be it the vacant one.
     #[inline(always)]
     pub(super) fn magazine(&self, lane: Lane) -> Option<&Magazine> {
         if lane.index() >= self.len() {
@@ -127,9 +132,12 @@ impl Cache {
         let place = unsafe { Table::place(self.table.get(), lane.index()) };
         // SAFETY: a place of the table, which only this thread reads and writes.
         let magazine = unsafe { *place };
-        // SAFETY: null, or a magazine this thread holds. It is let go in `put` and `exit` alone, and neither runs while
+        if cfg!(loom) && magazine == vacant() {
+            return None;
+        }
+        // SAFETY: the vacant one, or a magazine this thread holds. It is let go in `put` and `exit` alone, and neither runs while
         // a magazine borrowed from here is in use: both are slow paths of this thread that come last.
-        unsafe { magazine.as_ref() }
+        Some(unsafe { &*magazine })
     }
 
     /// Makes a magazine for this lane in place of any older one; none when the thread is exiting or there is no memory.
@@ -144,7 +152,7 @@ impl Cache {
 
     /// Takes a magazine out again that found no seat.
     pub(super) fn remove(&self, lane: Lane) {
-        self.put(lane, ptr::null_mut());
+        self.put(lane, vacant());
     }
 
     fn put(&self, lane: Lane, magazine: *mut Magazine) {
@@ -152,11 +160,8 @@ impl Cache {
         let place = unsafe { Table::place(self.table.get(), lane.index()) };
         // SAFETY: a place of this thread's table.
         let old = unsafe { place.replace(magazine) };
-        if let Some(old) = NonNull::new(old) {
-            store::detach(old);
-            // SAFETY: the table held it and holds it no more.
-            unsafe { let_go(old) };
-        }
+        // SAFETY: the table held it and holds it no more.
+        unsafe { give_up(old) };
     }
 
     /// Whether this thread may still make magazines. The first time, sees to the clean-up.
@@ -196,13 +201,26 @@ impl Cache {
             // SAFETY: below the length of the table that was.
             let place = unsafe { Table::place(table, index) };
             // SAFETY: as above; the table is private now.
-            if let Some(magazine) = NonNull::new(unsafe { place.read() }) {
-                store::detach(magazine);
-                // SAFETY: the table held it and holds it no more.
-                unsafe { let_go(magazine) };
-            }
+            let magazine = unsafe { place.read() };
+            // SAFETY: the table held it and holds it no more.
+            unsafe { give_up(magazine) };
         }
         // SAFETY: ours, and replaced.
         unsafe { Table::free(table) };
     }
+}
+
+/// Ends a magazine's attachment and the thread's hold on it.
+///
+/// # Safety
+/// The vacant one, or a magazine that the thread's table held and holds no more.
+unsafe fn give_up(magazine: *mut Magazine) {
+    if magazine == vacant() {
+        return;
+    }
+    // SAFETY: the vacant one under loom alone is null.
+    let magazine = unsafe { NonNull::new_unchecked(magazine) };
+    store::detach(magazine);
+    // SAFETY: the caller's promise.
+    unsafe { let_go(magazine) };
 }

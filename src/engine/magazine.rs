@@ -114,6 +114,13 @@ impl Att {
         self.0 & request != 0
     }
 
+    const fn new(kind: Barrier) -> u32 {
+        match kind {
+            Barrier::Symmetric => Att::FENCED,
+            Barrier::Asymmetric => Att::OPEN,
+        }
+    }
+
     /// ASKED to OPEN: the request is withdrawn.
     fn opened(self) -> Att {
         Att(self.0 & Self::REQUESTS)
@@ -178,6 +185,18 @@ pub(crate) struct Magazine {
     holders: AtomicU32,
 }
 
+/// What stands in a thread's table where there is no magazine: empty and without room, so that a hit path that comes by here leaves it
+/// untouched and needs no check of its own. No core has its id.
+#[cfg(not(loom))]
+static VACANT: Magazine = Magazine::new(0, Barrier::Asymmetric);
+
+/// The address of no magazine.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(super) fn vacant() -> *mut Magazine {
+    ptr::from_ref(&VACANT).cast_mut()
+}
+
 #[cfg(loom)]
 // SAFETY: what the models check: `Place` is a plain cell there, and everything else is atomic.
 unsafe impl Sync for Magazine {}
@@ -187,13 +206,13 @@ unsafe impl Send for Magazine {}
 
 impl Magazine {
     /// A magazine held by its owner alone.
-    pub(super) fn new(core_id: u64, kind: Barrier) -> Self {
-        let att = if kind == Barrier::Symmetric { Att::FENCED } else { 0 };
+    #[cfg(not(loom))]
+    pub(super) const fn new(core_id: u64, kind: Barrier) -> Self {
         Magazine {
             word: AtomicU64::new(0),
-            att: AtomicU32::new(att),
+            att: AtomicU32::new(Att::new(kind)),
             limit: AtomicU32::new(0),
-            places: std::array::from_fn(|_| Place::empty()),
+            places: [const { Place::empty() }; DEPTH],
             core_id,
             link: AtomicPtr::new(ptr::null_mut()),
             seat: AtomicPtr::new(ptr::null_mut()),
@@ -498,3 +517,33 @@ impl fmt::Debug for Magazine {
             .finish_non_exhaustive()
     }
 }
+
+/// Loom's atomics have no constant constructors, so models have neither constant magazines nor a vacant one.
+#[cfg(loom)]
+mod model {
+    use super::*;
+
+    impl Magazine {
+        pub(in crate::engine) fn new(core_id: u64, kind: Barrier) -> Self {
+            Magazine {
+                word: AtomicU64::new(0),
+                att: AtomicU32::new(Att::new(kind)),
+                limit: AtomicU32::new(0),
+                places: std::array::from_fn(|_| Place::empty()),
+                core_id,
+                link: AtomicPtr::new(ptr::null_mut()),
+                seat: AtomicPtr::new(ptr::null_mut()),
+                depot_hits: AtomicU64::new(0),
+                patience: AtomicU32::new(0),
+                holders: AtomicU32::new(1),
+            }
+        }
+    }
+
+    pub(in crate::engine) fn vacant() -> *mut Magazine {
+        ptr::null_mut()
+    }
+}
+
+#[cfg(loom)]
+pub(super) use model::vacant;
