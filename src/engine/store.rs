@@ -249,9 +249,13 @@ impl Store {
         self.magazine_of(cache).or_else(|| self.attach(cache, self.lane()))
     }
 
+    pub(super) fn known_lane(&self) -> Lane {
+        Lane(self.lane.load(Relaxed))
+    }
+
     /// This store's lane, taken on first use.
-    pub(super) fn lane(&self) -> Lane {
-        let lane = Lane(self.lane.load(Relaxed));
+    fn lane(&self) -> Lane {
+        let lane = self.known_lane();
         if lane != Lane::NONE {
             return lane;
         }
@@ -357,7 +361,7 @@ impl Store {
 
     /// This thread's magazine here, if it has one.
     fn magazine_of<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
-        let magazine = cache.magazine(Lane(self.lane.load(Relaxed)))?;
+        let magazine = cache.magazine(self.known_lane())?;
         (magazine.core_id() == self.core().id()).then_some(magazine)
     }
 
@@ -498,7 +502,7 @@ impl Store {
     }
 
     pub(super) fn give_back_lane(&self) {
-        lanes::give_back(Lane(self.lane.load(Relaxed)));
+        lanes::give_back(self.known_lane());
     }
 
     pub(super) fn stats(&self) -> StoreStats {
