@@ -115,7 +115,7 @@ impl Att {
         self.0 & request != 0
     }
 
-    const fn new(kind: Barrier) -> u32 {
+    const fn at_birth(kind: Barrier) -> u32 {
         match kind {
             Barrier::Symmetric => Att::FENCED,
             Barrier::Asymmetric => Att::OPEN,
@@ -211,7 +211,7 @@ impl Magazine {
     pub(super) const fn new(core_id: u64, kind: Barrier) -> Self {
         Magazine {
             word: AtomicU64::new(0),
-            att: AtomicU32::new(Att::new(kind)),
+            att: AtomicU32::new(Att::at_birth(kind)),
             limit: AtomicU32::new(0),
             places: [const { Place::empty() }; DEPTH],
             core_id,
@@ -528,7 +528,7 @@ mod model {
         pub(in crate::engine) fn new(core_id: u64, kind: Barrier) -> Self {
             Magazine {
                 word: AtomicU64::new(0),
-                att: AtomicU32::new(Att::new(kind)),
+                att: AtomicU32::new(Att::at_birth(kind)),
                 limit: AtomicU32::new(0),
                 places: std::array::from_fn(|_| Place::empty()),
                 core_id,
