@@ -331,8 +331,13 @@ impl Store {
     /// a return of such a buffer cost two exchanges with the depot, twenty times as much.
     fn may_be_the_large_one(&self, cache: &Cache) -> bool {
         let allowance = self.core().limits().thread_cache;
-        let others = || self.core().stores().iter().any(|store| store.weight > allowance && store.cached_by(cache) > 0);
-        self.weight > allowance && self.weight / LARGE_ONE <= allowance && !others()
+        let others = || self.core().stores().iter().any(|store| store.is_large() && store.cached_by(cache) > 0);
+        self.is_large() && self.weight / LARGE_ONE <= allowance && !others()
+    }
+
+    /// Whether one slot takes more than half of a thread's allowance, so that it would hardly ever fit beside others.
+    fn is_large(&self) -> bool {
+        self.weight > self.core().limits().thread_cache / 2
     }
 
     /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
@@ -356,7 +361,7 @@ impl Store {
 
     /// As many of them as count against the thread's allowance.
     pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
-        if self.weight > self.core().limits().thread_cache { 0 } else { self.cached_by(cache) }
+        if self.is_large() { 0 } else { self.cached_by(cache) }
     }
 
     /// This thread's magazine here, if it has one.

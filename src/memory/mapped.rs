@@ -106,8 +106,11 @@ impl Mapped {
     }
 
     fn put_block(&self, cut: Cut, ptr: NonNull<u8>) {
-        // SAFETY: the block was released, so nobody uses its bytes.
-        let zeroed = unsafe { discard_inside(ptr, cut.stride) };
+        let (before, len) = cut.around(ptr.addr().get());
+        // SAFETY: the stride of a block starts so much before it, in the same slab.
+        let stride = unsafe { ptr.sub(before) };
+        // SAFETY: the block was released, so nobody uses the bytes of its stride.
+        let zeroed = unsafe { discard_inside(stride, len) };
         // Without the list the block stays out for good; its OS pages are back with the system.
         let Some(mut slabs) = self.slabs() else { return };
         let emptied = slabs.put(cut, ptr.addr().get(), zeroed);
@@ -322,11 +325,34 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(miri))]
+    fn large_blocks_do_not_compete_for_the_same_cache_sets() {
+        let class = layout(64 << 10, 64);
+        let source = Mapped::new(class);
+        let blocks: Vec<Block> = (0..29).map(|_| take(&source, class)).collect();
+        let mut lines: Vec<usize> = blocks.iter().map(|block| block.ptr.addr().get() % os::page_size()).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines.len(), 29, "blocks that start at the same distance from an OS page");
+        let anchor = take(&source, class);
+        for block in blocks {
+            fill(&block, class.size(), 0xFF);
+            put(&source, class, block);
+            let block = take(&source, class);
+            assert_eq!(block.zeroed, cfg!(target_os = "linux"));
+            assert!(!block.zeroed || all_are(&block, class.size(), 0));
+            put(&source, class, block);
+        }
+        put(&source, class, anchor);
+        assert!(source.slabs().unwrap().is_empty());
+    }
+
+    #[test]
     #[cfg(all(target_os = "linux", not(miri)))]
     fn released_blocks_leave_memory_while_their_slab_stays() {
         use super::super::resident::resident_bytes;
 
-        let class = layout(64 << 10, 64);
+        let class = layout(64 << 10, os::page_size());
         let source = Mapped::new(class);
         let blocks: Vec<Block> = (0..32).map(|_| take(&source, class)).collect();
         let slab = blocks[0].ptr;
