@@ -1,5 +1,4 @@
 //! A handle that is forgotten loses its own buffer and nothing else.
-#![cfg(not(miri))] // Leaks on purpose.
 #![allow(unsafe_code)] // A global allocator.
 
 #[path = "support/counting.rs"]

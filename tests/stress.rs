@@ -5,10 +5,16 @@
 //! show a stranger's.
 #![allow(unsafe_code)] // A global allocator.
 
+#[cfg(all(target_os = "linux", not(miri)))]
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/identities.rs"]
 mod identities;
 #[path = "support/random.rs"]
 mod random;
+#[cfg(all(target_os = "linux", not(miri)))]
+#[path = "support/seccomp.rs"]
+mod seccomp;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::mem;
@@ -217,6 +223,26 @@ fn nap(micros: u64) {
 
 #[test]
 fn no_buffer_is_ever_in_two_hands_and_none_is_lost() {
+    stress();
+}
+
+/// In a child process, because a process asks once whether there is the call.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn the_same_with_fences_in_place_of_membarrier() {
+    if child::is_child() {
+        seccomp::filter(
+            &[libc::SYS_membarrier],
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+            libc::SECCOMP_RET_ALLOW,
+        );
+        stress();
+    } else {
+        assert!(child::run("the_same_with_fences_in_place_of_membarrier").success());
+    }
+}
+
+fn stress() {
     let arena = Arena::new();
     let start = Instant::now();
     let closed = thread::scope(|scope| {

@@ -297,12 +297,12 @@ impl Core {
         if footprint <= limit {
             return 0;
         }
-        let idle: usize = self.stores.iter().map(Store::idle_bound).sum();
+        let idle = self.stores.iter().map(Store::idle_bound).fold(0, usize::saturating_add);
         idle.min(footprint).saturating_sub(limit)
     }
 
     pub(super) fn place_bytes(&self) -> usize {
-        self.stores.iter().map(Store::place_bytes).sum()
+        self.stores.iter().map(Store::place_bytes).fold(0, usize::saturating_add)
     }
 
     /// Bytes of its allowance that this thread's magazines use.
@@ -425,8 +425,9 @@ impl Core {
         let refs = unsafe { &raw const (*core).refs };
         // SAFETY: as above. Release: what this holder did to the core happens before it is freed.
         if unsafe { &*refs }.fetch_sub(1, Release) == 1 {
-            // Acquire pairs with the other holders' Release.
-            fence(Acquire);
+            // Acquire pairs with the other holders' Release. A load and not a fence, for ThreadSanitizer's sake.
+            // SAFETY: nobody else holds the core any more, so it stays until it is freed below.
+            unsafe { &*refs }.load(Acquire);
             // SAFETY: nobody holds the core.
             let free = unsafe { (*core).free };
             // SAFETY: it was made for this kind of core, and nobody uses it any more.

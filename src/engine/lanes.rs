@@ -39,6 +39,7 @@ pub(super) fn take() -> Lane {
                 return Lane((word * 64) as u32 + bit);
             }
         }
+        // A lane given back meanwhile is found again once another at or below its word is given back.
         HINT.fetch_max(word + 1, Relaxed);
     }
     Lane::NONE
