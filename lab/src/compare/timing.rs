@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::contender::{Cannot, Kind};
 use super::rows::{Cell, Row};
+use crate::process;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -16,8 +17,8 @@ pub struct Effort {
     pub turn: Duration,
 }
 
-/// Turns of crowded rows are so many times as long.
-const CROWDED: u32 = 5;
+/// Turns are so many times as long where threads share processors: the scheduler's own turns must fit in them.
+const SHARED: u32 = 5;
 
 /// A contender in a row: its figures, or why it has none.
 pub struct Measured {
@@ -34,10 +35,22 @@ pub struct Figures {
     pub median: f64,
 }
 
+/// A contender that has its turn in every round.
 struct Turn {
     cell: Box<dyn Cell>,
+    operations: u64,
+    pace: Pace,
     iterations: u64,
+    /// Nanoseconds per operation, one for each turn.
     times: Vec<f64>,
+}
+
+/// How long a turn is.
+enum Pace {
+    /// As many iterations as the user has chosen.
+    Chosen,
+    /// As many as take that long undisturbed, but not fewer than `least`.
+    Timed { turn: Duration, least: u64 },
 }
 
 /// Measures a row on a thread of its own: whatever a contender keeps for its thread ends with the row.
@@ -54,7 +67,7 @@ fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
         // A different one begins each time: nobody always runs in the wake of the same neighbour.
         for at in 0..count {
             if let Ok(turn) = &mut turns[(round + at) % count] {
-                turn.take(row.operations);
+                turn.take();
             }
         }
     }
@@ -67,21 +80,25 @@ fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
 
 impl Turn {
     fn new(mut cell: Box<dyn Cell>, row: &Row, turn: Duration) -> Self {
-        let crowd = |least| (turn * CROWDED, least);
-        let (target, least) = row.crowded.map_or((turn, 1), crowd);
-        let iterations = match row.iterations {
+        let turn = if row.threads > process::cores() { turn * SHARED } else { turn };
+        let (pace, iterations) = match row.iterations {
             Some(iterations) => {
-                cell.time(least);
-                iterations
+                cell.time(row.least);
+                (Pace::Chosen, iterations)
             }
-            None => calibrate(&mut *cell, target, least),
+            None => (Pace::Timed { turn, least: row.least }, calibrate(&mut *cell, turn, row.least)),
         };
-        Self { cell, iterations, times: Vec::new() }
+        Self { cell, operations: row.operations, pace, iterations, times: Vec::new() }
     }
 
-    fn take(&mut self, operations: u64) {
+    fn take(&mut self) {
         let elapsed = self.cell.time(self.iterations);
-        self.times.push(elapsed.as_nanos() as f64 / (self.iterations * operations) as f64);
+        self.times.push(elapsed.as_nanos() as f64 / (self.iterations * self.operations) as f64);
+        // Whoever was disturbed while it was calibrated would otherwise have shorter turns than others, and more luck.
+        if let Pace::Timed { turn, least } = self.pace {
+            let best = self.times.iter().copied().min_by(f64::total_cmp).unwrap_or(1.0);
+            self.iterations = ((turn.as_nanos() as f64 / (best * self.operations as f64)) as u64).max(least);
+        }
     }
 
     fn figures(mut self) -> Figures {
@@ -90,14 +107,14 @@ impl Turn {
     }
 }
 
-/// How many iterations take `target`, but not fewer than `least`: twice as many each time until a quarter of it is
-/// reached, which also warms up.
-fn calibrate(cell: &mut dyn Cell, target: Duration, least: u64) -> u64 {
+/// How many iterations take `turn`, but not fewer than `least`: twice as many each time until a quarter of it is reached,
+/// which also warms up.
+fn calibrate(cell: &mut dyn Cell, turn: Duration, least: u64) -> u64 {
     let mut iterations = least;
     loop {
         let elapsed = cell.time(iterations);
-        if elapsed * 4 >= target {
-            let share = target.as_secs_f64() / elapsed.as_secs_f64();
+        if elapsed * 4 >= turn {
+            let share = turn.as_secs_f64() / elapsed.as_secs_f64();
             return ((iterations as f64 * share) as u64).max(least);
         }
         iterations *= 2;

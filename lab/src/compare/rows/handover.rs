@@ -30,7 +30,8 @@ fn queue(pairs: usize, buffers: Option<u64>) -> Row {
         operation: format!("a number sent and received, {} on each side", in_words(pairs)),
         operations: pairs as u64,
         iterations: iterations(pairs, buffers),
-        crowded: Some(LEAST),
+        threads: 2 * pairs,
+        least: LEAST,
         entries: Box::new(move || vec![queue_alone(pairs)]),
     }
 }
@@ -39,7 +40,7 @@ fn handover(pairs: usize, buffers: Option<u64>) -> Row {
     let operation = format!("4KiB got and sent, received and dropped, {} on each side", in_words(pairs));
     let row = Row::new(format!("handover/{pairs}:{pairs}"), operation, Handover { pairs })
         .operations(pairs as u64)
-        .crowded(LEAST);
+        .threads(2 * pairs, LEAST);
     let contenders = row.entries;
     let entries = Box::new(move || {
         let mut entries = vec![queue_alone(pairs)];

@@ -54,9 +54,10 @@ pub struct Row {
     pub operations: u64,
     /// Iterations in a turn, where the user has chosen; else as many as the turn's time takes.
     pub iterations: Option<u64>,
-    /// Where threads may share processors a contender's turn must be long beside the scheduler's. Such rows have the
-    /// number of iterations below which a turn could be over before all threads run.
-    pub crowded: Option<u64>,
+    /// Threads that run at once.
+    pub threads: usize,
+    /// Iterations below which a turn could be over before all of its threads run.
+    pub least: u64,
     entries: Box<dyn Fn() -> Vec<Entry> + Send + Sync>,
 }
 
@@ -72,15 +73,23 @@ impl Row {
             contenders::each(&mut all);
             all.entries
         });
-        Self { name: name.into(), operation: operation.into(), operations: 1, iterations: None, crowded: None, entries }
+        Self {
+            name: name.into(),
+            operation: operation.into(),
+            operations: 1,
+            iterations: None,
+            threads: 1,
+            least: 1,
+            entries,
+        }
     }
 
     fn operations(self, operations: u64) -> Self {
         Self { operations, ..self }
     }
 
-    fn crowded(self, least: u64) -> Self {
-        Self { crowded: Some(least), ..self }
+    fn threads(self, threads: usize, least: u64) -> Self {
+        Self { threads, least, ..self }
     }
 
     /// Sets up all contenders.

@@ -13,7 +13,7 @@ pub fn rows() -> Vec<Row> {
     [100, 1000]
         .map(|gets| {
             let operation = format!("a thread started, {gets} pairs of 4KiB, the thread joined");
-            Row::new(format!("short-thread/{gets}"), operation, Short { gets }).crowded(1)
+            Row::new(format!("short-thread/{gets}"), operation, Short { gets })
         })
         .into()
 }

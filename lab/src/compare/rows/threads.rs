@@ -13,7 +13,7 @@ pub fn rows() -> Vec<Row> {
             let operation = format!("get, touch, drop of 4KiB on {} at once", in_words(threads));
             Row::new(format!("threads/{threads}"), operation, Threads { threads })
                 .operations(threads as u64)
-                .crowded(1 << 12)
+                .threads(threads, 1 << 12)
         })
         .into()
 }

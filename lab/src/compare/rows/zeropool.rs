@@ -34,7 +34,9 @@ pub fn rows() -> Vec<Row> {
         let operation = format!("per get: 1000 of 1KiB on {}, starting included", in_words(threads));
         let knobs = Knobs { thread_cache: Some(1), shards: Some(4), smallest: Some(0), ..Knobs::default() };
         let crew = Crew { threads, gets: 1000, bytes: KIB, pages: false, knobs };
-        Row::new(format!("zeropool/1000-ops/{threads}"), operation, crew).operations(1000 * threads as u64).crowded(1)
+        Row::new(format!("zeropool/1000-ops/{threads}"), operation, crew)
+            .operations(1000 * threads as u64)
+            .threads(threads, 1)
     }));
     rows.extend([2, 4, 8, 16].map(|threads| {
         let operation =
@@ -46,7 +48,9 @@ pub fn rows() -> Vec<Row> {
             pages: true,
             knobs: Knobs { smallest: Some(0), ..Knobs::default() },
         };
-        Row::new(format!("zeropool/page-writes/{threads}"), operation, crew).operations(200 * threads as u64).crowded(1)
+        Row::new(format!("zeropool/page-writes/{threads}"), operation, crew)
+            .operations(200 * threads as u64)
+            .threads(threads, 1)
     }));
     rows
 }
