@@ -396,8 +396,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_is_four_words_with_a_niche() {
-        assert_eq!(size_of::<PooledBytes>(), 4 * size_of::<usize>());
+    fn a_handle_is_32_bytes_with_a_niche() {
+        assert!(size_of::<PooledBytes>() <= 32);
         assert_eq!(size_of::<Option<PooledBytes>>(), size_of::<PooledBytes>());
     }
 }

@@ -7,4 +7,4 @@ pub(crate) mod frozen;
 pub(crate) mod pool;
 pub(crate) mod request;
 
-pub(crate) use classes::{MAX_CLASSES, SizeClass, SizeClasses, default_sizes};
+pub(crate) use classes::{MAX_CLASSES, SizeClass, SizeClasses, default_sizes, step_of};

@@ -11,7 +11,6 @@ use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::request::{Capacity, Request};
 use crate::bytes::{SizeClass, SizeClasses};
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
-use crate::engine::lanes::Lane;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::builder::BufferPoolBuilder;
@@ -56,8 +55,6 @@ pub(crate) struct ByteKeeper {
     classes: SizeClasses,
     /// Zeroed before it lies idle.
     wipes: bool,
-    /// All bits set in a pool that wipes.
-    hidden: u32,
     /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
     closed: AtomicBool,
     max_request: usize,
@@ -89,13 +86,6 @@ impl ByteKeeper {
 
     pub(crate) fn wipes(&self) -> bool {
         self.wipes
-    }
-
-    /// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows
-    /// nothing of wiping.
-    #[inline(always)]
-    pub(crate) fn lane_home(&self, lane: Lane) -> Lane {
-        lane.masked(self.hidden)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -164,19 +154,20 @@ impl BufferPool {
         let keeper = ByteKeeper {
             classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
-            hidden: if options.wipes { u32::MAX } else { 0 },
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
             sources: sources.chain([options.memory.source_for_oversize()]).collect(),
             builder: builder.clone(),
         };
+        // Returns that wipe are slow, so gets of such a pool need not be fast; see `lane_home`.
+        let steps: Vec<_> = keeper.classes.steps().map(|class| class.filter(|_| !options.wipes).map(|c| c.0)).collect();
         let limits = Limits {
             max_idle: options.max_idle,
             max_idle_per_store: options.max_idle_per_class,
             thread_cache: options.thread_cache,
         };
-        let pool = BufferPool { core: Handle::new(keeper, &stores, limits) };
+        let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
         for &(size, count) in options.prefill {
             pool.prefill(size, count)?;
         }
@@ -198,7 +189,7 @@ impl BufferPool {
 
     #[inline(always)]
     fn hit(&self, size: usize) -> Option<Taken> {
-        taken::hit(&self.core, self.core.keeper().classes.of(size)?)
+        taken::hit(&self.core, size)
     }
 
     /// A buffer as requested, now.
@@ -311,13 +302,13 @@ impl BufferPool {
         batch: &mut PooledBatch<PooledBuf>,
     ) -> Result<(), Error> {
         let mut rest = run.iter().copied();
+        while let Some(taken) = rest.clone().next().and_then(|next| self.hit(next.capacity())) {
+            batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
+        }
         if let Some(class) = class {
-            while let Some(taken) = (rest.len() > 0).then(|| taken::hit(&self.core, class)).flatten() {
-                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
-            }
             let missing = rest.len();
             taken::obtain_idle(&self.core, class, missing, |taken| {
-                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)))
+                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
             });
         }
         for request in rest {

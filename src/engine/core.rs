@@ -23,6 +23,8 @@ use crate::sync::{AtomicU32, AtomicUsize, Ordering::*, fence};
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
+/// Steps a core may have: what a face computes from a request on the hit path, to be led to a store.
+pub(crate) const MAX_STEPS: usize = 40;
 /// Magazines robbed behind one barrier.
 const ROBBED_AT_ONCE: usize = 16;
 
@@ -58,9 +60,11 @@ pub(crate) struct Limits {
 /// The part of a core that does not depend on the face.
 #[repr(C)]
 pub(crate) struct Core {
-    /// The stores' lanes, for the hit path: NONE until a thread with a cache has used the store.
-    lanes: [AtomicU32; MAX_STORES],
+    /// For the hit path, the lane that each step leads to: NONE until a thread with a cache has used the store, and for ever where a
+    /// step leads to no store.
+    lanes: [AtomicU32; MAX_STEPS],
     stores: Box<[Store]>,
+    steps: [Option<u8>; MAX_STEPS],
     id: u64,
     limits: Limits,
     table: SlotTable,
@@ -91,13 +95,21 @@ unsafe impl<K: Keeper> Send for Handle<K> {}
 unsafe impl<K: Keeper> Sync for Handle<K> {}
 
 impl<K: Keeper> Handle<K> {
-    /// A new core with these stores, whose numbers are the faces' classes.
-    pub(crate) fn new(keeper: K, stores: &[StoreConfig], limits: Limits) -> Self {
+    /// A new core with these stores, whose numbers are the faces' classes. Each step leads to a store, or to the slow path.
+    pub(crate) fn new(
+        keeper: K,
+        stores: &[StoreConfig],
+        steps: impl IntoIterator<Item = Option<usize>>,
+        limits: Limits,
+    ) -> Self {
         assert!(stores.len() <= MAX_STORES);
+        let mut led = [None; MAX_STEPS];
+        led.iter_mut().zip(steps).for_each(|(step, store)| *step = store.map(|store| store as u8));
         barrier::kind();
         let core = Core {
             lanes: std::array::from_fn(|_| AtomicU32::new(Lane::NONE.0)),
             stores: Box::new([]),
+            steps: led,
             id: next_id(),
             limits,
             table: SlotTable::new::<K::Content>(),
@@ -285,12 +297,12 @@ impl Core {
         if footprint <= limit {
             return 0;
         }
-        let idle: usize = self.stores.iter().map(Store::idle_bound).sum();
+        let idle = self.stores.iter().map(Store::idle_bound).fold(0, usize::saturating_add);
         idle.min(footprint).saturating_sub(limit)
     }
 
     pub(super) fn place_bytes(&self) -> usize {
-        self.stores.iter().map(Store::place_bytes).sum()
+        self.stores.iter().map(Store::place_bytes).fold(0, usize::saturating_add)
     }
 
     /// Bytes of its allowance that this thread's magazines use.
@@ -306,16 +318,25 @@ impl Core {
         }
     }
 
-    /// Lets the hit path find the store's magazines.
-    pub(super) fn show_lane(&self, class: usize, lane: Lane) {
-        // Relaxed: a number; what is found under it is checked.
-        self.lanes[class].store(lane.0, Relaxed);
+    /// Lets the hit path find a store's magazines.
+    pub(super) fn show_lane(&self, store: usize, lane: Lane) {
+        for (step, place) in self.steps.iter().zip(&self.lanes) {
+            if *step == Some(store as u8) {
+                // Relaxed: a number; what is found under it is checked.
+                place.store(lane.0, Relaxed);
+            }
+        }
     }
 
-    /// Where this class's slots are cached.
+    /// Where slots of the store that this step leads to are cached.
     #[inline(always)]
-    pub(crate) fn lane(&self, class: usize) -> Lane {
-        Lane(self.lanes[class].load(Relaxed))
+    pub(crate) fn lane_at(&self, step: usize) -> Lane {
+        Lane(self.lanes[step].load(Relaxed))
+    }
+
+    /// Where this store's slots are cached, if any thread has cached one.
+    pub(crate) fn lane_of(&self, store: usize) -> Lane {
+        self.stores[store].known_lane()
     }
 
     /// The hit path of every get: the newest slot of this thread's magazine.
@@ -404,8 +425,9 @@ impl Core {
         let refs = unsafe { &raw const (*core).refs };
         // SAFETY: as above. Release: what this holder did to the core happens before it is freed.
         if unsafe { &*refs }.fetch_sub(1, Release) == 1 {
-            // Acquire pairs with the other holders' Release.
-            fence(Acquire);
+            // Acquire pairs with the other holders' Release. A load and not a fence, for ThreadSanitizer's sake.
+            // SAFETY: nobody else holds the core any more, so it stays until it is freed below.
+            unsafe { &*refs }.load(Acquire);
             // SAFETY: nobody holds the core.
             let free = unsafe { (*core).free };
             // SAFETY: it was made for this kind of core, and nobody uses it any more.

@@ -21,12 +21,6 @@ impl Lane {
     /// Above every table's length, so that looking it up finds no magazine.
     pub(crate) const NONE: Lane = Lane(u32::MAX);
 
-    /// This lane, or NONE when all bits of the mask are set; with none of them set, no branch.
-    #[inline(always)]
-    pub(crate) fn masked(self, mask: u32) -> Lane {
-        Lane(self.0 | mask)
-    }
-
     #[inline(always)]
     pub(super) fn index(self) -> usize {
         self.0 as usize
@@ -45,6 +39,7 @@ pub(super) fn take() -> Lane {
                 return Lane((word * 64) as u32 + bit);
             }
         }
+        // A lane given back meanwhile is found again once another at or below its word is given back.
         HINT.fetch_max(word + 1, Relaxed);
     }
     Lane::NONE

@@ -66,12 +66,13 @@ impl Word {
     /// One slot fewer, one hit more.
     #[inline(always)]
     fn popped(self) -> Word {
-        Word(self.0 + Self::ONE_HIT - 1)
+        // Hits wrap after 2^48, without touching the length.
+        Word(self.0.wrapping_add(Self::ONE_HIT - 1))
     }
 
     #[inline(always)]
     fn pushed(self, slots: usize) -> Word {
-        Word(self.0 + slots as u64)
+        Word(self.0.wrapping_add(slots as u64))
     }
 
     fn emptied(self) -> Word {
@@ -114,7 +115,7 @@ impl Att {
         self.0 & request != 0
     }
 
-    const fn new(kind: Barrier) -> u32 {
+    const fn at_birth(kind: Barrier) -> u32 {
         match kind {
             Barrier::Symmetric => Att::FENCED,
             Barrier::Asymmetric => Att::OPEN,
@@ -210,7 +211,7 @@ impl Magazine {
     pub(super) const fn new(core_id: u64, kind: Barrier) -> Self {
         Magazine {
             word: AtomicU64::new(0),
-            att: AtomicU32::new(Att::new(kind)),
+            att: AtomicU32::new(Att::at_birth(kind)),
             limit: AtomicU32::new(0),
             places: [const { Place::empty() }; DEPTH],
             core_id,
@@ -527,7 +528,7 @@ mod model {
         pub(in crate::engine) fn new(core_id: u64, kind: Barrier) -> Self {
             Magazine {
                 word: AtomicU64::new(0),
-                att: AtomicU32::new(Att::new(kind)),
+                att: AtomicU32::new(Att::at_birth(kind)),
                 limit: AtomicU32::new(0),
                 places: std::array::from_fn(|_| Place::empty()),
                 core_id,

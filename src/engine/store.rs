@@ -238,7 +238,7 @@ impl Store {
 
     /// Bytes that lie in the depot or may lie in magazines.
     pub(super) fn idle_bound(&self) -> usize {
-        (self.depot.level() + self.places.load(Relaxed)) * self.weight
+        (self.depot.level() + self.places.load(Relaxed)).saturating_mul(self.weight)
     }
 
     /// This thread's magazine for this store, made on first use.
@@ -249,9 +249,13 @@ impl Store {
         self.magazine_of(cache).or_else(|| self.attach(cache, self.lane()))
     }
 
+    pub(super) fn known_lane(&self) -> Lane {
+        Lane(self.lane.load(Relaxed))
+    }
+
     /// This store's lane, taken on first use.
-    pub(super) fn lane(&self) -> Lane {
-        let lane = Lane(self.lane.load(Relaxed));
+    fn lane(&self) -> Lane {
+        let lane = self.known_lane();
         if lane != Lane::NONE {
             return lane;
         }
@@ -327,8 +331,13 @@ impl Store {
     /// a return of such a buffer cost two exchanges with the depot, twenty times as much.
     fn may_be_the_large_one(&self, cache: &Cache) -> bool {
         let allowance = self.core().limits().thread_cache;
-        let others = || self.core().stores().iter().any(|store| store.weight > allowance && store.cached_by(cache) > 0);
-        self.weight > allowance && self.weight / LARGE_ONE <= allowance && !others()
+        let others = || self.core().stores().iter().any(|store| store.is_large() && store.cached_by(cache) > 0);
+        self.is_large() && self.weight / LARGE_ONE <= allowance && !others()
+    }
+
+    /// Whether one slot takes more than half of a thread's allowance, so that it would hardly ever fit beside others.
+    fn is_large(&self) -> bool {
+        self.weight > self.core().limits().thread_cache / 2
     }
 
     /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
@@ -352,12 +361,12 @@ impl Store {
 
     /// As many of them as count against the thread's allowance.
     pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
-        if self.weight > self.core().limits().thread_cache { 0 } else { self.cached_by(cache) }
+        if self.is_large() { 0 } else { self.cached_by(cache) }
     }
 
     /// This thread's magazine here, if it has one.
     fn magazine_of<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
-        let magazine = cache.magazine(Lane(self.lane.load(Relaxed)))?;
+        let magazine = cache.magazine(self.known_lane())?;
         (magazine.core_id() == self.core().id()).then_some(magazine)
     }
 
@@ -400,6 +409,9 @@ impl Store {
     /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
     /// may be more idle memory than before without a check: more places, or more memory.
     pub(super) fn make_room(&self) {
+        if self.is_closed() {
+            return;
+        }
         self.evict(self.excess());
         if self.core().excess_bytes() > 0 {
             self.core()
@@ -434,7 +446,7 @@ impl Store {
     }
 
     pub(super) fn place_bytes(&self) -> usize {
-        self.places.load(Relaxed) * self.weight
+        self.places.load(Relaxed).saturating_mul(self.weight)
     }
 
     /// Takes the magazine's counts over. Owner or closer, once, with the link in hand.
@@ -498,7 +510,7 @@ impl Store {
     }
 
     pub(super) fn give_back_lane(&self) {
-        lanes::give_back(Lane(self.lane.load(Relaxed)));
+        lanes::give_back(self.known_lane());
     }
 
     pub(super) fn stats(&self) -> StoreStats {

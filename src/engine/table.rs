@@ -31,6 +31,7 @@ fn locate(index: u32) -> (usize, usize) {
 
 impl SlotTable {
     pub(super) fn new<C>() -> Self {
+        const { assert!(align_of::<Slot<C>>() == align_of::<Slot<()>>(), "content aligned above a slot's own alignment") };
         SlotTable {
             segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             next: AtomicU32::new(1),
@@ -38,9 +39,10 @@ impl SlotTable {
         }
     }
 
-    fn layout(&self, segment: usize) -> Layout {
-        let bytes = ((FIRST_SEGMENT as usize) << segment) * self.stride;
-        Layout::from_size_align(bytes, align_of::<Slot<()>>()).expect("a segment of at most 2^28 slots")
+    /// None where a segment would be larger than any allocation, on 32-bit targets.
+    fn layout(&self, segment: usize) -> Option<Layout> {
+        let bytes = (FIRST_SEGMENT as usize).checked_mul(1 << segment)?.checked_mul(self.stride)?;
+        Layout::from_size_align(bytes, align_of::<Slot<()>>()).ok()
     }
 
     /// The slot of this index.
@@ -94,7 +96,7 @@ impl SlotTable {
         if !there.is_null() {
             return Some(there);
         }
-        let layout = self.layout(segment);
+        let layout = self.layout(segment)?;
         // SAFETY: the layout is not zero-sized.
         let fresh = unsafe { alloc(layout) };
         if fresh.is_null() {
@@ -112,7 +114,11 @@ impl SlotTable {
 
     /// Bytes of headers the table holds from the allocator.
     pub(super) fn bytes(&self) -> usize {
-        (0..SEGMENTS).filter(|&s| !self.segments[s].load(Relaxed).is_null()).map(|s| self.layout(s).size()).sum()
+        (0..SEGMENTS)
+            .filter(|&s| !self.segments[s].load(Relaxed).is_null())
+            .filter_map(|s| self.layout(s))
+            .map(|layout| layout.size())
+            .sum()
     }
 }
 
@@ -121,8 +127,9 @@ impl Drop for SlotTable {
         for segment in 0..SEGMENTS {
             let base = self.segments[segment].load(Relaxed);
             if !base.is_null() {
+                let layout = self.layout(segment).expect("it was allocated with this layout");
                 // SAFETY: allocated in `segment` with this layout; slots need no drop (their content was vacated).
-                unsafe { dealloc(base, self.layout(segment)) };
+                unsafe { dealloc(base, layout) };
             }
         }
     }

@@ -2,10 +2,11 @@
 #![allow(unsafe_code)] // Gives OS pages back under blocks that nobody uses.
 
 use std::alloc::Layout;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::panicking;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::{process, thread};
 
 use super::mapping::Mapping;
 use super::slab::{Cut, Slab, Slabs};
@@ -27,13 +28,23 @@ pub(crate) struct Mapped {
     /// Bytes mapped beyond the blocks that are out. Added before it is subtracted from, so it never
     /// wraps.
     slack: AtomicUsize,
-    slabs: Mutex<Slabs>,
+    slabs: ManuallyDrop<Mutex<Slabs>>,
+}
+
+/// How often the child of a fork looks at a lock that may have no owner any more.
+const LOOKS_AFTER_FORK: usize = 1000;
+
+/// The process that made the first source, to know the child of a fork by.
+fn first_process() -> u32 {
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    *FIRST.get_or_init(process::id)
 }
 
 impl Mapped {
     /// A source for blocks of `class`. Takes no memory before the first block.
-    pub(crate) const fn new(class: Layout) -> Self {
-        Self { class, slack: AtomicUsize::new(0), slabs: Mutex::new(Slabs::new()) }
+    pub(crate) fn new(class: Layout) -> Self {
+        first_process();
+        Self { class, slack: AtomicUsize::new(0), slabs: ManuallyDrop::new(Mutex::new(Slabs::new())) }
     }
 
     /// How blocks of `layout` are cut; `None` when each is a mapping of its own.
@@ -41,14 +52,32 @@ impl Mapped {
         if layout == self.class { Cut::of(layout) } else { None }
     }
 
-    fn slabs(&self) -> MutexGuard<'_, Slabs> {
+    /// The list of slabs; none in the child of a fork that caught another thread with the lock in its hand, since that
+    /// thread is not in the child and never gives it back.
+    fn slabs(&self) -> Option<MutexGuard<'_, Slabs>> {
         // Nothing panics under the lock, short of a broken invariant that a debug build has
         // reported already.
-        self.slabs.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.slabs.try_lock() {
+            Ok(slabs) => Some(slabs),
+            Err(TryLockError::Poisoned(slabs)) => Some(slabs.into_inner()),
+            Err(TryLockError::WouldBlock) if process::id() == first_process() => {
+                Some(self.slabs.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Err(TryLockError::WouldBlock) => self.slabs_after_fork(),
+        }
+    }
+
+    /// The child may have threads of its own, which hold the lock for moments only.
+    #[cold]
+    fn slabs_after_fork(&self) -> Option<MutexGuard<'_, Slabs>> {
+        (0..LOOKS_AFTER_FORK).find_map(|_| {
+            thread::yield_now();
+            self.slabs.try_lock().ok()
+        })
     }
 
     fn take_block(&self, cut: Cut) -> Option<Block> {
-        let found = self.slabs().take(cut);
+        let found = self.slabs()?.take(cut);
         found.or_else(|| self.take_from_new_slab(cut))
     }
 
@@ -59,7 +88,10 @@ impl Mapped {
         let slab = Slab::new(cut, self.class.align())?;
         let len = slab.len();
         self.slack.fetch_add(len, Relaxed);
-        let mut slabs = self.slabs();
+        let Some(mut slabs) = self.slabs() else {
+            self.slack.fetch_sub(len, Relaxed);
+            return None;
+        };
         let (block, spare) = match slabs.take(cut) {
             Some(block) => (Some(block), slab),
             None => match slabs.add(cut, slab) {
@@ -74,9 +106,15 @@ impl Mapped {
     }
 
     fn put_block(&self, cut: Cut, ptr: NonNull<u8>) {
-        // SAFETY: the block was released, so nobody uses its bytes.
-        let zeroed = unsafe { discard_inside(ptr, cut.stride) };
-        let emptied = self.slabs().put(cut, ptr.addr().get(), zeroed);
+        let (before, len) = cut.around(ptr.addr().get());
+        // SAFETY: the stride of a block starts so much before it, in the same slab.
+        let stride = unsafe { ptr.sub(before) };
+        // SAFETY: the block was released, so nobody uses the bytes of its stride.
+        let zeroed = unsafe { discard_inside(stride, len) };
+        // Without the list the block stays out for good; its OS pages are back with the system.
+        let Some(mut slabs) = self.slabs() else { return };
+        let emptied = slabs.put(cut, ptr.addr().get(), zeroed);
+        drop(slabs);
         if let Some(slab) = emptied {
             self.slack.fetch_sub(slab.len(), Relaxed);
         }
@@ -141,7 +179,14 @@ unsafe impl MemorySource for Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        debug_assert!(panicking() || self.slabs().is_empty(), "a block outlives its source");
+        if let Some(slabs) = self.slabs() {
+            debug_assert!(thread::panicking() || slabs.is_empty(), "a block outlives its source");
+        } else {
+            // Caught by a fork in the middle of a change: to free it could do anything.
+            return;
+        }
+        // SAFETY: not used again.
+        unsafe { ManuallyDrop::drop(&mut self.slabs) };
     }
 }
 
@@ -254,7 +299,7 @@ mod tests {
         assert_eq!(source.overhead(), super::super::slab::SLAB_BYTES - 4096);
         put(&source, class, block);
         assert_eq!(source.overhead(), 0);
-        assert!(source.slabs().is_empty());
+        assert!(source.slabs().unwrap().is_empty());
     }
 
     #[test]
@@ -262,7 +307,7 @@ mod tests {
         let source = Mapped::new(layout(4096, 64));
         let odd = layout(4097, 64);
         let block = take(&source, odd);
-        assert!(source.slabs().is_empty());
+        assert!(source.slabs().unwrap().is_empty());
         assert_eq!(source.overhead(), 2 * os::page_size() - 4097);
         put(&source, odd, block);
         assert_eq!(source.overhead(), 0);
@@ -280,11 +325,34 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(miri))]
+    fn large_blocks_do_not_compete_for_the_same_cache_sets() {
+        let class = layout(64 << 10, 64);
+        let source = Mapped::new(class);
+        let blocks: Vec<Block> = (0..29).map(|_| take(&source, class)).collect();
+        let mut lines: Vec<usize> = blocks.iter().map(|block| block.ptr.addr().get() % os::page_size()).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines.len(), 29, "blocks that start at the same distance from an OS page");
+        let anchor = take(&source, class);
+        for block in blocks {
+            fill(&block, class.size(), 0xFF);
+            put(&source, class, block);
+            let block = take(&source, class);
+            assert_eq!(block.zeroed, cfg!(target_os = "linux"));
+            assert!(!block.zeroed || all_are(&block, class.size(), 0));
+            put(&source, class, block);
+        }
+        put(&source, class, anchor);
+        assert!(source.slabs().unwrap().is_empty());
+    }
+
+    #[test]
     #[cfg(all(target_os = "linux", not(miri)))]
     fn released_blocks_leave_memory_while_their_slab_stays() {
         use super::super::resident::resident_bytes;
 
-        let class = layout(64 << 10, 64);
+        let class = layout(64 << 10, os::page_size());
         let source = Mapped::new(class);
         let blocks: Vec<Block> = (0..32).map(|_| take(&source, class)).collect();
         let slab = blocks[0].ptr;
@@ -301,7 +369,7 @@ mod tests {
         assert_eq!(resident(), class.size());
         assert!(all_are(&last, class.size(), 0xFF));
         put(&source, class, last);
-        assert!(source.slabs().is_empty());
+        assert!(source.slabs().unwrap().is_empty());
     }
 
     #[test]
@@ -320,7 +388,7 @@ mod tests {
             }
         });
         assert_eq!(source.overhead(), 0);
-        assert!(source.slabs().is_empty());
+        assert!(source.slabs().unwrap().is_empty());
     }
 
     /// Keeps up to 50 blocks, so that slabs come and go, and looks for the marks of other threads

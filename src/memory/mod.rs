@@ -174,7 +174,8 @@ impl Memory {
     /// All memory mapped from the operating system, in every size class.
     ///
     /// Buffers of a class lie side by side in slabs of about 2 MiB; from 2 MiB on, each is a
-    /// mapping of its own. Where the class is a multiple of the OS page, they are aligned to it. A
+    /// mapping of its own. They start on an OS page if the pool's alignment says so, and otherwise
+    /// at different distances from one, so that they do not compete for the same sets of the caches. A
     /// buffer that the pool gives up goes back to the system at once, save for OS pages that it
     /// shares with others: these go with the slab.
     ///

@@ -127,8 +127,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so,
-    /// and so does one buffer that is larger than all of this, up to sixteen times as large.
+    /// The bytes that may lie in one thread's cache of this pool. Classes of up to 256 KiB get one place in it even so, and
+    /// besides there may be one buffer that is larger than half of this, up to sixteen times as large as all of it.
     pub fn thread_cache(mut self, bytes: usize) -> Self {
         self.thread_cache = bytes;
         self

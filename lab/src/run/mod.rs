@@ -41,7 +41,7 @@ pub struct Options {
     /// Directory or file to read [default: a sample tree of 512 MiB, made in the temporary folder and removed again]
     path: Option<PathBuf>,
     /// Reading threads, and as many hashing threads [default: half of the machine's]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Bytes per buffer, from 1 to 1GiB
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = chunk)]
@@ -50,11 +50,15 @@ pub struct Options {
     #[arg(long, value_enum)]
     pool: Option<Kind>,
     /// Rounds for each kind of buffers
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = up_to(1000))]
     rounds: usize,
     /// Size of the sample tree
     #[arg(long, value_name = "N", default_value_t = 512, hide = true)]
     sample_mib: u64,
+}
+
+fn up_to(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
 }
 
 fn chunk(text: &str) -> Result<usize, String> {

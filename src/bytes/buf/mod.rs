@@ -339,8 +339,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_is_four_words_with_a_niche() {
-        assert_eq!(size_of::<PooledBuf>(), 4 * size_of::<usize>());
+    fn a_handle_is_32_bytes_with_a_niche() {
+        assert!(size_of::<PooledBuf>() <= 32);
         assert_eq!(size_of::<Option<PooledBuf>>(), size_of::<PooledBuf>());
     }
 }

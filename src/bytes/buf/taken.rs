@@ -5,9 +5,9 @@ use std::alloc::Layout;
 use std::fmt;
 use std::ptr::NonNull;
 
-use crate::bytes::SizeClass;
 use crate::bytes::buf::{Held, PooledBuf};
 use crate::bytes::pool::ByteCore;
+use crate::bytes::{SizeClass, step_of};
 use crate::engine::cache;
 use crate::engine::core;
 use crate::engine::lanes::Lane;
@@ -34,10 +34,10 @@ impl Taken {
         Taken { slot, lane }
     }
 
-    /// For slots that this core has just handed out.
+    /// For slots that a core has just handed out.
     #[inline(always)]
-    fn of(core: &ByteCore, slot: SlotPtr, lane: Lane) -> Self {
-        let taken = Taken { slot: slot.cast(), lane: core.keeper().lane_home(lane) };
+    fn of(slot: SlotPtr, lane: Lane) -> Self {
+        let taken = Taken { slot: slot.cast(), lane };
         // SAFETY: handed out, so held.
         unsafe { taken.held().wake() };
         taken
@@ -78,12 +78,12 @@ impl Taken {
     }
 }
 
-/// The hit path: the newest slot of this thread's magazine for this class.
+/// The hit path: the newest slot of this thread's magazine for buffers of this size.
 #[inline(always)]
-pub(in crate::bytes) fn hit(core: &ByteCore, class: SizeClass) -> Option<Taken> {
-    let lane = core.core().lane(class.0);
+pub(in crate::bytes) fn hit(core: &ByteCore, size: usize) -> Option<Taken> {
+    let lane = core.core().lane_at(step_of(size)?);
     let slot = cache::with(|cache| core.core().take_cached(cache, lane))?;
-    Some(Taken::of(core, slot, lane))
+    Some(Taken::of(slot, lane))
 }
 
 /// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else out of other
@@ -104,12 +104,18 @@ pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Resu
         .or_else(|| birth(core, store, layout, want))
         .or_else(|| core.core().steal(store))
         .ok_or(out_of_memory)?;
-    Ok(Taken::of(core, slot, core.core().lane(store)))
+    Ok(Taken::of(slot, lane_home(core, store)))
 }
 
 /// Up to `count` slots of a class, from the depot in bulk.
 pub(in crate::bytes) fn obtain_idle(core: &ByteCore, class: SizeClass, count: usize, mut each: impl FnMut(Taken)) {
-    core.core().take_many(class.0, count, |slot| each(Taken::of(core, slot, core.core().lane(class.0))));
+    core.core().take_many(class.0, count, |slot| each(Taken::of(slot, lane_home(core, class.0))));
+}
+
+/// The lane that a handle keeps: NONE in a pool that wipes, so that no return takes the hit path, which knows nothing of
+/// wiping. (For the same reason no step of such a pool leads anywhere.)
+fn lane_home(core: &ByteCore, store: usize) -> Lane {
+    if core.keeper().wipes() { Lane::NONE } else { core.core().lane_of(store) }
 }
 
 /// A slot with fresh memory.

@@ -43,7 +43,7 @@ fn pool() -> (Pool, Shared<Fate>) {
     let fate = Shared::new(Fate::default());
     let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
     let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
-    (Handle::new(Witness(fate.clone()), &[store], limits), fate)
+    (Handle::new(Witness(fate.clone()), &[store], [Some(0)], limits), fate)
 }
 
 fn born(pool: &Pool) -> Held {
@@ -59,7 +59,7 @@ unsafe impl Send for Held {}
 impl Held {
     fn put(self, cache: &Cache, pool_lane: Option<&Pool>) {
         touch(self.0);
-        let lane = pool_lane.map_or(crate::engine::lanes::Lane::NONE, |pool| pool.core().lane(0));
+        let lane = pool_lane.map_or(crate::engine::lanes::Lane::NONE, |pool| pool.core().lane_at(0));
         // SAFETY: held, and not used again.
         unsafe {
             if !store::put_cached(cache, lane, self.0) {
@@ -71,7 +71,7 @@ impl Held {
 
 fn take(pool: &Pool, cache: &Cache) -> Option<Held> {
     let core = pool.core();
-    let slot = core.take_cached(cache, core.lane(0)).or_else(|| core.take_idle(cache, 0))?;
+    let slot = core.take_cached(cache, core.lane_at(0)).or_else(|| core.take_idle(cache, 0))?;
     touch(slot);
     Some(Held(slot))
 }
@@ -117,7 +117,7 @@ fn a_pool_dropped_empties_the_magazine_of_a_busy_thread() {
         let other = thread::spawn(move || {
             let cache = Cache::new();
             first.put(&cache, Some(&lane_holder));
-            let lane = lane_holder.core().lane(0);
+            let lane = lane_holder.core().lane_at(0);
             drop(lane_holder);
             ready.send(()).unwrap();
             touch(second.0);
@@ -204,7 +204,7 @@ fn a_lane_used_again_keeps_the_pools_apart() {
         let (old, old_fate) = pool();
         let cache = Cache::new();
         born(&old).put(&cache, Some(&old));
-        let old_lane = old.core().lane(0);
+        let old_lane = old.core().lane_at(0);
         let late = born(&old);
         let dropper = thread::spawn(move || drop(old));
         touch(late.0);
@@ -220,7 +220,7 @@ fn a_lane_used_again_keeps_the_pools_apart() {
         let (new, new_fate) = pool();
         let other_cache = Cache::new();
         born(&new).put(&other_cache, None);
-        assert_eq!(new.core().lane(0), old_lane, "the model is about a lane used again");
+        assert_eq!(new.core().lane_at(0), old_lane, "the model is about a lane used again");
         assert!(take(&new, &cache).is_none_or(|_| false), "a slot out of nowhere");
         born(&new).put(&cache, Some(&new));
         let stats = new.core().stats(0);
