@@ -100,7 +100,7 @@ fn get_panics_with_the_errors_text() {
 fn a_request_is_served_by_the_smallest_class_that_holds_it() {
     let sizes = [1, 2, 3, 16, 17, 100, 101, 102, 103, 104, 4096, 5000];
     let pool = BufferPool::builder().size_classes(sizes).alignment(1).build().unwrap();
-    for request in 0..=5000 {
+    for request in (0..=5000).step_by(if cfg!(miri) { 99 } else { 1 }) {
         let smallest = sizes.iter().find(|&&size| size >= request).unwrap();
         assert_eq!(pool.get(Capacity(request)).capacity(), *smallest);
     }

@@ -1,4 +1,5 @@
 //! `thread_cache` bounds what lies in one thread's cache, over all size classes.
+#![cfg(not(miri))] // Sizes alone, many of them.
 
 #[path = "support/identities.rs"]
 mod identities;
@@ -11,7 +12,7 @@ const CACHE: usize = 128 << 10;
 const ONE_PLACE: usize = 256 << 10;
 
 fn churn(pool: &BufferPool, size: usize) {
-    for _ in 0..4 {
+    for _ in 0..if cfg!(miri) { 2 } else { 4 } {
         let held: Vec<_> = (0..80).map(|_| pool.get(Capacity(size))).collect();
         drop(held);
     }
