@@ -281,14 +281,20 @@ impl BufferPool {
         &self,
         requests: impl IntoIterator<Item = R>,
     ) -> Result<PooledBatch<PooledBuf>, Error> {
+        let requests = requests.into_iter();
         let mut listed = Vec::new();
+        let mut missing = requests.size_hint().0;
         for request in requests {
-            listed.try_reserve(1).map_err(|_| Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) })?;
+            if listed.len() == listed.capacity() {
+                let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
+                listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;
+                missing = 0;
+            }
             listed.push(request);
         }
         let mut batch = PooledBatch::with_capacity(listed.len())?;
         let class = |request: &R| self.keeper().classes.of(request.capacity());
-        for run in listed.chunk_by(|a, b| class(a) == class(b)) {
+        for run in listed.chunk_by(|a, b| a.capacity() == b.capacity() || class(a) == class(b)) {
             self.get_run(class(&run[0]), run, &mut batch)?;
         }
         Ok(batch)

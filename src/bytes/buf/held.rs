@@ -126,6 +126,10 @@ impl Held {
     #[inline(never)]
     pub(super) unsafe fn wipe(&self) {
         let dirty = self.dirty.replace(0);
+        if dirty == 0 {
+            // Not only for speed: a `memset` of no bytes may still be a masked store, which is slow where no OS page is yet.
+            return;
+        }
         // SAFETY: the caller is alone with the block, and `dirty` is within the capacity.
         unsafe { wipe::wipe(self.ptr, dirty) };
         if self.init.get() < dirty {

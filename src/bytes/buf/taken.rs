@@ -174,7 +174,9 @@ pub(in crate::bytes) fn release(source: &Source, held: &Held, layout: Layout) {
 
 /// Returns buffers with one exchange for each magazine full of one store's.
 pub(in crate::bytes) fn return_all(mut bufs: Vec<PooledBuf>) {
-    bufs.sort_unstable_by_key(PooledBuf::home);
+    if !bufs.is_sorted_by_key(PooledBuf::home) {
+        bufs.sort_unstable_by_key(PooledBuf::home);
+    }
     let mut bufs = bufs.into_iter().peekable();
     while let Some(first) = bufs.next() {
         let home = first.home();
