@@ -70,7 +70,8 @@
 //!   the memory ready.
 //! - In a `cdylib` or a plugin, each access to thread-local state is a call into the dynamic linker, so a hit costs two
 //!   calls more.
-//! - After a `fork`, the child may use pools provided that at that moment all other threads were outside of them.
+//! - After a `fork`, the child may drop what it has, always. It may use pools if at that moment all other threads were
+//!   outside of them.
 //!   Signal handlers must not use pools.
 //!
 //! # Features
