@@ -141,11 +141,10 @@ unsafe fn discard_inside(ptr: NonNull<u8>, len: usize) -> bool {
     zeroed && bytes == len
 }
 
-// SAFETY: 1: blocks of a slab are disjoint and aligned as its stride and mapping are, other blocks
-// are mappings of their own; either stays mapped until it is released, the slab at least as long as
-// one of its blocks is out. 2: a new mapping is zero, and a block that comes back is marked zero
-// when the system says so. 3: nothing panics with blocks released as the caller promises. 4: a slab
-// that cannot be listed is unmapped.
+// SAFETY: 1: blocks of a slab are disjoint and aligned as its stride, colour and mapping are, others
+// are mappings of their own; either stays mapped until it is released, a slab as long as one of its
+// blocks is out. 2: a new mapping is zero, and a block that comes back is marked zero when the system
+// says so. 3: nothing panics with blocks released as promised. 4: a slab not listed is unmapped.
 unsafe impl MemorySource for Mapped {
     fn allocate(&self, layout: Layout, _: Want) -> Option<Block> {
         let block = match self.cut(layout) {
