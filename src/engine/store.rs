@@ -4,6 +4,8 @@
 //! last slot away must not touch the store afterwards, for the slot's next holder may be the one that frees the core.
 //! Every function here that takes slots therefore ends with handing them on, and counts before it does.
 
+mod room;
+
 use std::ptr::NonNull;
 
 use crate::engine::cache::{self, Cache};
@@ -14,13 +16,6 @@ use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
 use crate::engine::seats::Seats;
 use crate::engine::slot::SlotPtr;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
-
-/// A slot of at most this many bytes gets one place in a magazine whatever the thread's allowance.
-const ALWAYS_ONE_PLACE: usize = 256 << 10;
-/// How many times its allowance a thread may cache in a single large buffer besides.
-const LARGE_ONE: usize = 16;
-/// Slow-path misses between two tries to enlarge a magazine whose thread had no allowance left.
-const PATIENCE: u32 = 64;
 
 /// What becomes of slots that come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -225,22 +220,6 @@ impl Store {
         }
     }
 
-    /// How many of `count` slots may lie in the depot; announced there already.
-    fn admit(&self, count: usize) -> usize {
-        if self.keeping == Keeping::Nothing || self.is_closed() {
-            return 0;
-        }
-        self.depot.announce(count);
-        let refused = self.excess().min(count);
-        self.depot.withdraw(refused);
-        count - refused
-    }
-
-    /// Bytes that lie in the depot or may lie in magazines.
-    pub(super) fn idle_bound(&self) -> usize {
-        (self.depot.level() + self.places.load(Relaxed)).saturating_mul(self.weight)
-    }
-
     /// This thread's magazine for this store, made on first use.
     fn magazine<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
         if self.keeping == Keeping::Nothing || self.is_closed() {
@@ -305,148 +284,10 @@ impl Store {
         self.magazine(cache);
     }
 
-    /// Doubles the magazine's limit as far as the thread's allowance and the core's limits go. True if it grew.
-    #[cold]
-    fn enlarge(&self, cache: &Cache, magazine: &Magazine) -> bool {
-        let limit = magazine.limit();
-        if limit == DEPTH || !magazine.may_ask_for_places() {
-            return false;
-        }
-        let more = match limit {
-            0 if self.weight <= ALWAYS_ONE_PLACE || self.may_be_the_large_one(cache) => 1,
-            _ => self.affordable(cache, limit),
-        };
-        let granted = self.grant_places(more.min(DEPTH - limit));
-        // Read again: granting may retire slots, which may run user code, which may have come by here.
-        let more = granted.min(DEPTH - magazine.limit());
-        self.places.fetch_sub(granted - more, Relaxed);
-        magazine.set_limit(magazine.limit() + more);
-        if more == 0 {
-            magazine.be_patient(PATIENCE);
-        }
-        more > 0
-    }
-
-    /// Whether this is the one class above the thread's allowance that gets a place all the same: without it a get and
-    /// a return of such a buffer cost two exchanges with the depot, twenty times as much.
-    fn may_be_the_large_one(&self, cache: &Cache) -> bool {
-        let allowance = self.core().limits().thread_cache;
-        let others = || self.core().stores().iter().any(|store| store.is_large() && store.cached_by(cache) > 0);
-        self.is_large() && self.weight / LARGE_ONE <= allowance && !others()
-    }
-
-    /// Whether one slot takes more than half of a thread's allowance, so that it would hardly ever fit beside others.
-    fn is_large(&self) -> bool {
-        self.weight > self.core().limits().thread_cache / 2
-    }
-
-    /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
-    /// thread gives some of its own away, so that the first class to grow does not keep the others small.
-    fn affordable(&self, cache: &Cache, limit: usize) -> usize {
-        let wanted = limit.max(1);
-        let fits = || {
-            let left = self.core().limits().thread_cache.saturating_sub(self.core().allowed_to(cache));
-            (left / self.weight.max(1)).min(wanted)
-        };
-        if fits() < wanted {
-            self.core().halve_largest_above(cache, (limit + wanted) * self.weight);
-        }
-        fits()
-    }
-
-    /// The bytes this thread's magazine here may hold.
-    pub(super) fn cached_by(&self, cache: &Cache) -> usize {
-        self.magazine_of(cache).map_or(0, Magazine::limit) * self.weight
-    }
-
-    /// As many of them as count against the thread's allowance.
-    pub(super) fn allowed_to(&self, cache: &Cache) -> usize {
-        if self.is_large() { 0 } else { self.cached_by(cache) }
-    }
-
     /// This thread's magazine here, if it has one.
     fn magazine_of<'c>(&self, cache: &'c Cache) -> Option<&'c Magazine> {
         let magazine = cache.magazine(self.known_lane())?;
         (magazine.core_id() == self.core().id()).then_some(magazine)
-    }
-
-    /// Halves the limit of this thread's magazine; what is above it goes to the depot.
-    pub(super) fn halve(&self, cache: &Cache) {
-        let Some(magazine) = self.magazine_of(cache) else { return };
-        let limit = magazine.limit() / 2;
-        self.places.fetch_sub(magazine.limit() - limit, Relaxed);
-        magazine.set_limit(limit);
-        self.refill(cache, magazine.into(), magazine.take_all().as_slice());
-    }
-
-    /// How many of these places fit: at most half of what may be idle lies in magazines. Idle slots of the depot make
-    /// room.
-    fn grant_places(&self, wanted: usize) -> usize {
-        let limits = self.core().limits();
-        // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
-        let places = self.places.fetch_add(wanted, Relaxed) + wanted;
-        let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
-        let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
-        let beyond_half = over_count.max(self.slots_for(over_bytes)).min(wanted);
-        self.places.fetch_sub(beyond_half, Relaxed);
-        let granted = wanted - beyond_half;
-        if granted > 0 {
-            self.make_room();
-        }
-        let refused = self.excess().min(granted);
-        self.places.fetch_sub(refused, Relaxed);
-        granted - refused
-    }
-
-    /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is
-    /// never more than all memory, so empty places cost nothing while that fits.
-    fn excess(&self) -> usize {
-        let idle = (self.depot.level() + self.places.load(Relaxed)).min(self.resident.load(Relaxed));
-        let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
-        over_count.max(self.slots_for(self.core().excess_bytes()))
-    }
-
-    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
-    /// may be more idle memory than before without a check: more places, or more memory.
-    pub(super) fn make_room(&self) {
-        if self.is_closed() {
-            return;
-        }
-        self.evict(self.excess());
-        if self.core().excess_bytes() > 0 {
-            self.core()
-                .stores()
-                .iter()
-                .rev()
-                .for_each(|store| store.evict(store.slots_for(self.core().excess_bytes())));
-        }
-    }
-
-    fn slots_for(&self, bytes: usize) -> usize {
-        bytes.div_ceil(self.weight.max(1))
-    }
-
-    /// Retires up to so many slots of the depot.
-    fn evict(&self, count: usize) {
-        let mut left = count;
-        while left > 0 {
-            let mut loot = Loot::new();
-            // SAFETY: the core's table is the one of all its depots.
-            let found = unsafe { self.depot.pop(self.core().table(), 1, &mut loot) };
-            if found == 0 {
-                return;
-            }
-            let (older, newer) = loot.as_slice().split_at(left.min(found));
-            left -= older.len();
-            // SAFETY: popped above; the caller keeps the core.
-            unsafe { retire_all(older) };
-            // SAFETY: as above.
-            unsafe { Store::put_back(self, newer) };
-        }
-    }
-
-    pub(super) fn place_bytes(&self) -> usize {
-        self.places.load(Relaxed).saturating_mul(self.weight)
     }
 
     /// Takes the magazine's counts over. Owner or closer, once, with the link in hand.
