@@ -2,7 +2,7 @@
 
 use super::contender::Kind;
 use super::rows::Row;
-use super::timing::Measured;
+use super::timing::{Figures, Measured};
 use crate::table;
 
 /// A row and what came of it.
@@ -17,11 +17,18 @@ impl Outcome {
         Self { row: row.name.clone(), operation: row.operation.clone(), measured }
     }
 
+    /// The figure that ratios are made of: the minimum, but the median where buffers pass through a queue. There the
+    /// shortest turns are those in which one side stood still for a while, so that nothing was passed between processors.
+    fn decisive(&self, figures: Figures) -> f64 {
+        let passing = self.measured.iter().any(|measured| measured.kind == Kind::Queue);
+        if passing { figures.median } else { figures.min }
+    }
+
     /// The least time of the contenders of this kind, and whose it is.
     fn best(&self, kind: Kind) -> Option<(&'static str, f64)> {
         let of_kind = self.measured.iter().filter(|measured| measured.kind == kind);
         of_kind
-            .filter_map(|measured| Some((measured.contender, measured.figures.ok()?.min)))
+            .filter_map(|measured| Some((measured.contender, self.decisive(measured.figures.ok()?))))
             .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -34,24 +41,26 @@ impl Outcome {
         time - self.least(Kind::Queue).unwrap_or(0.0)
     }
 
-    /// Fastest first, dashes last. Ratios are those of the minima, and those to millpond leave the queue out.
+    /// Fastest first, dashes last. Ratios to millpond leave the queue out.
     pub fn table(&self) -> String {
         let (floor, queue) = (self.least(Kind::Floor), self.least(Kind::Queue));
         let millpond = self.least(Kind::Millpond).map(|time| self.on_top(time));
         let third = if queue.is_some() { "ns beyond queue" } else { "x floor" };
         let mut table = table::with_heads(&["", "min ns", "median ns", third, "x millpond", ""]);
         let mut order: Vec<_> = self.measured.iter().collect();
+        let rank = |measured: &Measured| measured.figures.map_or(f64::INFINITY, |figures| self.decisive(figures));
         order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
         for measured in order {
             let min = measured.figures.map(|figures| figures.min).ok();
             let median = measured.figures.map(|figures| figures.median).ok();
-            let on_top = min.filter(|_| measured.kind != Kind::Queue).map(|time| self.on_top(time));
+            let decisive = measured.figures.map(|figures| self.decisive(figures)).ok();
+            let on_top = decisive.filter(|_| measured.kind != Kind::Queue).map(|time| self.on_top(time));
             let remark = measured.figures.err().map(|cannot| cannot.0.to_owned()).or_else(|| measured.note.clone());
             table.add_row([
                 measured.contender.to_owned(),
                 nanoseconds(min),
                 nanoseconds(median),
-                if queue.is_some() { nanoseconds(on_top) } else { ratio(min, floor) },
+                if queue.is_some() { nanoseconds(on_top) } else { ratio(decisive, floor) },
                 ratio(on_top, millpond),
                 remark.unwrap_or_default(),
             ]);
@@ -59,10 +68,6 @@ impl Outcome {
         table.column_mut(5).expect("six columns").set_cell_alignment(comfy_table::CellAlignment::Left);
         format!("{}: {}\n{table}\n", self.row, self.operation)
     }
-}
-
-fn rank(measured: &Measured) -> f64 {
-    measured.figures.map_or(f64::INFINITY, |figures| figures.min)
 }
 
 /// All rows: millpond beside the floor, the fastest other pool and the fastest allocator. A ratio above one says how
