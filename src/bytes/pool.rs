@@ -214,13 +214,11 @@ impl BufferPool {
     #[track_caller]
     #[must_use]
     pub fn get<R: Request>(&self, request: R) -> PooledBuf {
-        match self.hit(request.capacity()) {
-            Some(taken) => PooledBuf::requested(taken, request),
-            None => match get_slowly(&self.core, request) {
-                Ok(buf) => buf,
-                Err(error) => error.panic(),
-            },
-        }
+        let taken = match self.hit(request.capacity()) {
+            Some(taken) => taken,
+            None => obtain_or_panic(&self.core, request.capacity(), want(request)),
+        };
+        PooledBuf::requested(taken, request)
     }
 
     /// A buffer as requested, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
@@ -242,10 +240,11 @@ impl BufferPool {
     /// ```
     #[inline(always)]
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
-        match self.hit(request.capacity()) {
-            Some(taken) => Ok(PooledBuf::requested(taken, request)),
-            None => get_slowly(&self.core, request),
-        }
+        let taken = match self.hit(request.capacity()) {
+            Some(taken) => taken,
+            None => taken::obtain(&self.core, request.capacity(), want(request))?,
+        };
+        Ok(PooledBuf::requested(taken, request))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -402,12 +401,20 @@ impl BufferPool {
     }
 }
 
-/// A get that the thread's cache cannot serve. By core, which spares the hit path a register.
+/// A get that the thread's cache cannot serve. Returns what fits two registers: through memory, the handle would be
+/// put together there on the hit path too.
 #[cold]
 #[inline(never)]
-fn get_slowly<R: Request>(core: &ByteCore, request: R) -> Result<PooledBuf, Error> {
-    let want = if request.wants_zero() { Want::Zeroed } else { Want::Any };
-    taken::obtain(core, request.capacity(), want).map(|taken| PooledBuf::requested(taken, request))
+#[track_caller]
+fn obtain_or_panic(core: &ByteCore, size: usize, want: Want) -> Taken {
+    match taken::obtain(core, size, want) {
+        Ok(taken) => taken,
+        Err(error) => error.panic(),
+    }
+}
+
+fn want<R: Request>(request: R) -> Want {
+    if request.wants_zero() { Want::Zeroed } else { Want::Any }
 }
 
 impl Default for BufferPool {

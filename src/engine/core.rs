@@ -346,10 +346,11 @@ impl Core {
     }
 
     /// A slot that is idle in this thread's magazine or in the depot. Takes no lock; may make this thread's magazine.
+    /// `prefetch` is called for the slots that come into it.
     #[cold]
     #[inline(never)]
-    pub(crate) fn take_idle(&self, cache: &Cache, class: usize) -> Option<SlotPtr> {
-        self.stores[class].take_idle(cache)
+    pub(crate) fn take_idle(&self, cache: &Cache, class: usize, prefetch: impl Fn(SlotPtr)) -> Option<SlotPtr> {
+        self.stores[class].take_idle(cache, prefetch)
     }
 
     /// Up to `count` slots from the depot.

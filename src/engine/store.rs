@@ -106,7 +106,8 @@ impl Store {
     }
 
     /// A slot that is idle in this thread's magazine or in the depot. The caller holds a handle or a slot of this core.
-    pub(super) fn take_idle(&self, cache: &Cache) -> Option<SlotPtr> {
+    /// `prefetch` is called for the slots that come into the magazine.
+    pub(super) fn take_idle(&self, cache: &Cache, prefetch: impl Fn(SlotPtr)) -> Option<SlotPtr> {
         let magazine = self.magazine(cache);
         if let Some(slot) = magazine.and_then(Magazine::pop_again) {
             return Some(slot);
@@ -119,6 +120,7 @@ impl Store {
         match magazine {
             Some(magazine) => {
                 magazine.count_depot_hit();
+                loot.as_slice().iter().for_each(|&slot| prefetch(slot));
                 self.enlarge(cache, magazine);
                 self.refill(cache, magazine.into(), loot.as_slice());
             }

@@ -12,6 +12,7 @@ mod heap;
 mod mapped;
 mod mapping;
 pub(crate) mod os;
+pub(crate) mod prefetch;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod resident;
 mod slab;

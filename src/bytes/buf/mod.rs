@@ -56,8 +56,9 @@ pub struct PooledBuf {
     slot: NonNull<Slot<Held>>,
     /// See [`Taken`].
     lane: Lane,
-    /// Bytes below `len` were lent for writing since the marks were last raised.
-    exposed: bool,
+    /// 1 when bytes below `len` were lent for writing since the marks were last raised, else 0. A word, because a handle
+    /// with padding behind a `bool` is moved in pieces.
+    exposed: u32,
 }
 
 // SAFETY: the buffer owns its bytes, and its slot's marks are touched through `&mut` or by value alone.
@@ -74,7 +75,7 @@ impl PooledBuf {
     /// They are initialised.
     #[inline(always)]
     pub(in crate::bytes) unsafe fn from_taken(taken: Taken, len: usize) -> Self {
-        PooledBuf { ptr: taken.held().ptr(), len, slot: taken.slot, lane: taken.lane, exposed: false }
+        PooledBuf { ptr: taken.held().ptr(), len, slot: taken.slot, lane: taken.lane, exposed: 0 }
     }
 
     /// An empty buffer.
@@ -106,8 +107,8 @@ impl PooledBuf {
     /// Raises the mark for what was lent for writing, before the length sinks or the handle goes.
     #[inline(always)]
     fn fold(&mut self) {
-        if self.exposed {
-            self.exposed = false;
+        if self.exposed != 0 {
+            self.exposed = 0;
             self.held().expose(self.len);
         }
     }
@@ -279,7 +280,7 @@ impl DerefMut for PooledBuf {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [u8] {
         // One store whatever happens: a conditional maximum of the mark made an indexed fill twelve times slower.
-        self.exposed = true;
+        self.exposed = 1;
         // SAFETY: as in `deref`, borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
     }

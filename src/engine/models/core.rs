@@ -71,7 +71,7 @@ impl Held {
 
 fn take(pool: &Pool, cache: &Cache) -> Option<Held> {
     let core = pool.core();
-    let slot = core.take_cached(cache, core.lane_at(0)).or_else(|| core.take_idle(cache, 0))?;
+    let slot = core.take_cached(cache, core.lane_at(0)).or_else(|| core.take_idle(cache, 0, |_| ()))?;
     touch(slot);
     Some(Held(slot))
 }
