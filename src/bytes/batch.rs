@@ -44,16 +44,18 @@ impl sealed::ReturnMany for PooledBuf {
 }
 
 impl<H: Return> PooledBatch<H> {
-    pub(crate) fn with_capacity(capacity: usize) -> Result<Self, Error> {
-        let mut handles = Vec::new();
-        handles
-            .try_reserve(capacity)
-            .map_err(|_| Error::OutOfMemory { requested: capacity.saturating_mul(size_of::<H>()) })?;
-        Ok(PooledBatch { handles })
+    pub(crate) fn new() -> Self {
+        PooledBatch { handles: Vec::new() }
     }
 
-    pub(crate) fn extend(&mut self, handles: impl IntoIterator<Item = H>) {
-        self.handles.extend(handles);
+    pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), Error> {
+        let requested = additional.saturating_mul(size_of::<H>());
+        self.handles.try_reserve(additional).map_err(|_| Error::OutOfMemory { requested })
+    }
+
+    /// Adds a handle for which room was [reserved](Self::reserve).
+    pub(crate) fn push(&mut self, handle: H) {
+        self.handles.push(handle);
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::alloc::Layout;
 use std::fmt;
+use std::iter;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::bytes::SizeClasses;
 use crate::bytes::batch::PooledBatch;
 use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::request::{Capacity, Request};
-use crate::bytes::{SizeClass, SizeClasses};
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
@@ -280,44 +281,36 @@ impl BufferPool {
         &self,
         requests: impl IntoIterator<Item = R>,
     ) -> Result<PooledBatch<PooledBuf>, Error> {
-        let requests = requests.into_iter();
-        let mut listed = Vec::new();
-        let mut missing = requests.size_hint().0;
-        for request in requests {
-            if listed.len() == listed.capacity() {
-                let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
-                listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;
-                missing = 0;
-            }
-            listed.push(request);
-        }
-        let mut batch = PooledBatch::with_capacity(listed.len())?;
-        let class = |request: &R| self.keeper().classes.of(request.capacity());
-        for run in listed.chunk_by(|a, b| a.capacity() == b.capacity() || class(a) == class(b)) {
-            self.get_run(class(&run[0]), run, &mut batch)?;
+        let mut requests = requests.into_iter();
+        let mut batch = PooledBatch::new();
+        batch.reserve(requests.size_hint().0)?;
+        while let Some(request) = requests.next() {
+            batch.reserve(1)?;
+            let Some(taken) = self.hit(request.capacity()) else {
+                self.get_rest(&list(request, requests)?, &mut batch)?;
+                break;
+            };
+            batch.push(PooledBuf::requested(taken, request));
         }
         Ok(batch)
     }
 
-    /// Buffers for requests of one class: from the cache, then in bulk from the depot, then one by one.
-    fn get_run<R: Request>(
-        &self,
-        class: Option<SizeClass>,
-        run: &[R],
-        batch: &mut PooledBatch<PooledBuf>,
-    ) -> Result<(), Error> {
-        let mut rest = run.iter().copied();
-        while let Some(taken) = rest.clone().next().and_then(|next| self.hit(next.capacity())) {
-            batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
-        }
-        if let Some(class) = class {
-            let missing = rest.len();
-            taken::obtain_idle(&self.core, class, missing, |taken| {
-                batch.extend(rest.next().map(|request| PooledBuf::requested(taken, request)));
-            });
-        }
-        for request in rest {
-            batch.extend([self.try_get(request)?]);
+    /// Buffers for these requests, of which the thread's cache could not serve the first: runs of one class from the depot
+    /// in bulk.
+    fn get_rest<R: Request>(&self, requests: &[R], batch: &mut PooledBatch<PooledBuf>) -> Result<(), Error> {
+        batch.reserve(requests.len())?;
+        let class = |request: &R| self.keeper().classes.of(request.capacity());
+        for run in requests.chunk_by(|a, b| a.capacity() == b.capacity() || class(a) == class(b)) {
+            let mut rest = run.iter();
+            if let Some(class) = class(&run[0]) {
+                taken::obtain_idle(&self.core, class, run.len(), |taken| {
+                    let &request = rest.next().expect("no more than asked for");
+                    batch.push(PooledBuf::requested(taken, request));
+                });
+            }
+            for &request in rest {
+                batch.push(self.try_get(request)?);
+            }
         }
         Ok(())
     }
@@ -411,6 +404,21 @@ fn obtain_or_panic(core: &ByteCore, size: usize, want: Want) -> Taken {
         Ok(taken) => taken,
         Err(error) => error.panic(),
     }
+}
+
+/// All of these requests; an error when there is no memory for the list.
+fn list<R: Request>(first: R, others: impl Iterator<Item = R>) -> Result<Vec<R>, Error> {
+    let mut listed = Vec::new();
+    let mut missing = others.size_hint().0.saturating_add(1);
+    for request in iter::once(first).chain(others) {
+        if listed.len() == listed.capacity() {
+            let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
+            listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;
+            missing = 0;
+        }
+        listed.push(request);
+    }
+    Ok(listed)
 }
 
 fn want<R: Request>(request: R) -> Want {

@@ -406,7 +406,8 @@ fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     stay.is_some()
 }
 
-/// Takes slots of one store home: into the magazine as far as there is room, the rest to the depot in one exchange.
+/// Takes slots of one store home: into the magazine as far as there is room or may be made, the rest to the depot in one
+/// exchange.
 ///
 /// # Safety
 /// As [`put_cached`], for each.
@@ -417,6 +418,13 @@ pub(crate) unsafe fn put_many(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
     let Some(slot) = rest.first() else { return };
     // SAFETY: not taken, so held, which keeps table and store.
     let store = unsafe { slot.head() }.store();
+    // SAFETY: as above.
+    let this = unsafe { &*store };
+    let grown = lane != Lane::NONE && this.magazine(cache).is_some_and(|magazine| this.enlarge(cache, magazine));
+    if grown {
+        // SAFETY: the caller's promises. As often as a magazine's limit can be doubled.
+        return unsafe { put_many(cache, lane, rest) };
+    }
     // SAFETY: the caller's promises; the last use of the store.
     unsafe { Store::send_home(store, rest) };
 }
