@@ -27,6 +27,8 @@ pub(crate) mod lanes;
 mod magazine;
 #[cfg(all(test, loom))]
 pub(crate) mod models;
+#[cfg(all(test, not(loom)))]
+mod plain;
 mod seats;
 pub(crate) mod slot;
 pub(crate) mod store;
