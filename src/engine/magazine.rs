@@ -186,6 +186,9 @@ pub(crate) struct Magazine {
     holders: AtomicU32,
 }
 
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Magazine>() == 640, "the crate's documentation says what a thread pays");
+
 /// What stands in a thread's table where there is no magazine: empty and without room, so that a hit path that comes by here leaves it
 /// untouched and needs no check of its own. No core has its id.
 #[cfg(not(loom))]

@@ -152,7 +152,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Builds the pool.
+    /// Builds the pool. Allocates a few kilobytes for the pool itself, as any collection would: without memory for those,
+    /// the process aborts.
     ///
     /// # Errors
     /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OutOfMemory`] when there is no

@@ -8,6 +8,7 @@
 use std::ptr::NonNull;
 
 use crate::bytes::buf::count::Count;
+use crate::engine::slot::Slot;
 use crate::memory::{Block, wipe};
 use crate::sync::Cell;
 
@@ -21,6 +22,9 @@ pub(crate) struct Held {
     /// Frozen handles on this block.
     pub(in crate::bytes) count: Count,
 }
+
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Slot<Held>>() == 128, "the crate's documentation says what a buffer pays");
 
 impl Held {
     pub(crate) fn new(block: Block, capacity: usize) -> Self {

@@ -145,7 +145,10 @@ fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<Sl
 pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> bool {
     let mut left = count;
     while left > 0 {
-        let mut slots = Vec::with_capacity(DEPTH);
+        let mut slots = Vec::new();
+        if slots.try_reserve(DEPTH).is_err() {
+            return false;
+        }
         let born = std::iter::from_fn(|| birth(core, store, layout, Want::Zeroed)).inspect(|&slot| touch(slot));
         slots.extend(born.take(left.min(DEPTH)));
         // SAFETY: just born, so ours; the caller's handle keeps the core.
