@@ -100,17 +100,23 @@ compile_error!(
 mod bytes;
 mod engine;
 mod memory;
+mod object;
 mod policy;
 mod sync;
 
-pub use crate::bytes::batch::PooledBatch;
 pub use crate::bytes::buf::PooledBuf;
 pub use crate::bytes::frozen::PooledBytes;
 pub use crate::bytes::pool::BufferPool;
 pub use crate::bytes::request::{Capacity, Recycled, Request};
+pub use crate::engine::batch::PooledBatch;
 pub use crate::memory::Memory;
+pub use crate::object::builder::PoolBuilder;
+pub use crate::object::pool::Pool;
+pub use crate::object::pooled::{Pooled, PooledArc};
+pub use crate::object::reuse::Reuse;
+pub use crate::object::slice::PooledSlice;
 pub use crate::policy::builder::{BufferPoolBuilder, Zeroing};
-pub use crate::policy::error::{BuildError, Error};
+pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::stats::{ClassStats, Stats};
 
 /// Runs the README's examples as tests.

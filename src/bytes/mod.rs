@@ -1,6 +1,5 @@
 //! The byte face: requests, size classes, and the two handles over a slot's memory.
 
-pub(crate) mod batch;
 pub(crate) mod buf;
 mod classes;
 pub(crate) mod frozen;

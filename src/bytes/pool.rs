@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::bytes::SizeClasses;
-use crate::bytes::batch::PooledBatch;
 use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
 use crate::bytes::request::{Capacity, Request};
+use crate::engine::batch::PooledBatch;
 use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
@@ -283,9 +283,9 @@ impl BufferPool {
     ) -> Result<PooledBatch<PooledBuf>, Error> {
         let mut requests = requests.into_iter();
         let mut batch = PooledBatch::new();
-        batch.reserve(requests.size_hint().0)?;
+        reserve(&mut batch, requests.size_hint().0)?;
         while let Some(request) = requests.next() {
-            batch.reserve(1)?;
+            reserve(&mut batch, 1)?;
             let Some(taken) = self.hit(request.capacity()) else {
                 self.get_rest(&list(request, requests)?, &mut batch)?;
                 break;
@@ -298,7 +298,7 @@ impl BufferPool {
     /// Buffers for these requests, of which the thread's cache could not serve the first: runs of one class from the depot
     /// in bulk.
     fn get_rest<R: Request>(&self, requests: &[R], batch: &mut PooledBatch<PooledBuf>) -> Result<(), Error> {
-        batch.reserve(requests.len())?;
+        reserve(batch, requests.len())?;
         let class = |request: &R| self.keeper().classes.of(request.capacity());
         for run in requests.chunk_by(|a, b| a.capacity() == b.capacity() || class(a) == class(b)) {
             let mut rest = run.iter();
@@ -404,6 +404,12 @@ fn obtain_or_panic(core: &ByteCore, size: usize, want: Want) -> Taken {
         Ok(taken) => taken,
         Err(error) => error.panic(),
     }
+}
+
+#[inline]
+fn reserve(batch: &mut PooledBatch<PooledBuf>, additional: usize) -> Result<(), Error> {
+    let requested = additional.saturating_mul(size_of::<PooledBuf>());
+    batch.reserve(additional).map_err(|_| Error::OutOfMemory { requested })
 }
 
 /// All of these requests; an error when there is no memory for the list.

@@ -34,7 +34,8 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     type Content;
 
     /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no
-    /// magazine busy, so this may run user code, which may use pools.
+    /// magazine busy, so this may run user code, which may use pools. It must not unwind: see
+    /// [`panics`](super::panics).
     fn vacate(&self, content: &Self::Content, class: usize) -> usize;
 }
 
@@ -385,6 +386,11 @@ impl Core {
         unsafe { Store::send_home(store, slots) };
     }
 
+    /// A birth that no get asked for.
+    pub(crate) fn uncount_fresh(&self, class: usize) {
+        self.stores[class].uncount_fresh();
+    }
+
     /// Makes this thread's magazines for all stores, so that no later get or return on it has to.
     pub(crate) fn attach_thread(&self) {
         cache::with(|cache| self.stores.iter().for_each(|store| store.attach_now(cache)));
@@ -440,7 +446,7 @@ impl Core {
     ///
     /// # Safety
     /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
-    pub(super) unsafe fn retire(slot: SlotPtr) {
+    pub(crate) unsafe fn retire(slot: SlotPtr) {
         // SAFETY: held, so the table is there.
         let store = unsafe { slot.head() }.store();
         // SAFETY: held, so store and core are there.

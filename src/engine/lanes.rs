@@ -15,7 +15,7 @@ static HINT: AtomicUsize = AtomicUsize::new(0);
 /// A lane's number, or none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub(crate) struct Lane(pub(super) u32);
+pub struct Lane(pub(super) u32);
 
 impl Lane {
     /// Above every table's length, so that looking it up finds no magazine.

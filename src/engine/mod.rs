@@ -19,14 +19,17 @@
 #![allow(unsafe_code)]
 
 mod barrier;
+pub(crate) mod batch;
 mod boxed;
 pub(crate) mod cache;
 pub(crate) mod core;
+pub(crate) mod count;
 mod depot;
 pub(crate) mod lanes;
 mod magazine;
 #[cfg(all(test, loom))]
 pub(crate) mod models;
+pub(crate) mod panics;
 #[cfg(all(test, not(loom)))]
 mod plain;
 mod seats;

@@ -66,7 +66,7 @@ impl<C> Slot<C> {
 /// it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub(crate) struct SlotPtr(NonNull<Head>);
+pub struct SlotPtr(NonNull<Head>);
 
 impl SlotPtr {
     #[inline(always)]

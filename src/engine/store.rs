@@ -13,6 +13,7 @@ use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
 use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
+use crate::engine::panics;
 use crate::engine::seats::Seats;
 use crate::engine::slot::SlotPtr;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
@@ -386,18 +387,41 @@ impl Store {
 /// slot kept. `lane` is the slot's store's, or NONE.
 #[inline(always)]
 pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> bool {
+    // SAFETY: the caller's promises.
+    unsafe { put_with(cache, lane, slot, put_disturbed) }
+}
+
+/// # Safety
+/// As [`put_cached`].
+#[inline(always)]
+unsafe fn put_with(
+    cache: &Cache,
+    lane: Lane,
+    slot: SlotPtr,
+    disturbed: impl FnOnce(NonNull<Magazine>, Unsettled) -> bool,
+) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => put_disturbed(magazine.into(), push),
+        Push::Unsettled(push) => disturbed(magazine.into(), push),
     }
 }
 
-/// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
+/// As [`settle`]; then goes on with what the destructors of slots' contents panicked, since the hit path does not ask.
 #[cold]
 #[inline(never)]
 fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+    let taken = settle(magazine, push);
+    // A slot that is still the caller's was refused, and nothing was retired.
+    if taken {
+        panics::resume();
+    }
+    taken
+}
+
+/// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
+fn settle(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Closed) {
@@ -413,7 +437,7 @@ fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
 /// As [`put_cached`], for each.
 pub(crate) unsafe fn put_many(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
     // SAFETY: the caller's promises.
-    let cached = slots.iter().take_while(|&&slot| unsafe { put_cached(cache, lane, slot) }).count();
+    let cached = slots.iter().take_while(|&&slot| unsafe { put_with(cache, lane, slot, settle) }).count();
     let rest = &slots[cached..];
     let Some(slot) = rest.first() else { return };
     // SAFETY: not taken, so held, which keeps table and store.

@@ -261,5 +261,5 @@ pub(crate) struct Options<'a> {
 }
 
 fn invalid<T>(option: &'static str, value: impl ToString, allowed: String) -> Result<T, BuildError> {
-    Err(BuildError::Invalid { option, value: value.to_string(), allowed })
+    Err(BuildError::invalid(option, value, allowed))
 }

@@ -3,6 +3,8 @@
 use std::error;
 use std::fmt;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 
 /// Why a buffer could not be had.
 ///
@@ -15,7 +17,7 @@ use std::io;
 /// assert_eq!(error, Error::TooLarge { requested: usize::MAX, limit: isize::MAX as usize });
 /// assert!(error.to_string().contains("at most"));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// More bytes than the pool's largest request.
@@ -30,6 +32,13 @@ pub enum Error {
         /// Bytes asked for.
         requested: usize,
     },
+    /// As many values are out as the pool may have.
+    Exhausted {
+        /// The values that there may be.
+        limit: usize,
+    },
+    /// A pool's `try_create` failed.
+    Create(CreateError),
     /// The pool was closed.
     Closed,
 }
@@ -52,19 +61,80 @@ impl fmt::Display for Error {
             Error::OutOfMemory { requested } => {
                 write!(f, "the system has no memory for a buffer of {requested} bytes, and no idle one would do")
             }
+            Error::Exhausted { limit } => write!(f, "all {limit} values that the pool may have are in use"),
+            Error::Create(error) => write!(f, "a new value could not be made: {error}"),
             Error::Closed => write!(f, "the pool is closed"),
         }
     }
 }
 
-impl error::Error for Error {}
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Error::Create(error) => Some(error.get_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// What a pool's [`try_create`](crate::PoolBuilder::try_create) failed with. Equal to its clones alone.
+#[derive(Clone)]
+pub struct CreateError(Arc<dyn error::Error + Send + Sync>);
+
+// An error that is shared is not changed.
+impl UnwindSafe for CreateError {}
+impl RefUnwindSafe for CreateError {}
+
+impl CreateError {
+    pub(crate) fn new(error: Box<dyn error::Error + Send + Sync>) -> Self {
+        CreateError(error.into())
+    }
+
+    /// The error itself, which can be downcast.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{Error, Pool};
+    ///
+    /// let parse = || "four".parse::<u32>().map(|count| vec![0_u8; count as usize]);
+    /// let pool = Pool::<Vec<u8>>::builder().try_create(parse).build()?;
+    /// let Error::Create(error) = pool.try_get().unwrap_err() else { unreachable!() };
+    /// assert!(error.get_ref().is::<std::num::ParseIntError>());
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn error::Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl PartialEq for CreateError {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CreateError {}
+
+impl fmt::Debug for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::TooLarge { .. } => io::ErrorKind::InvalidInput,
             Error::OutOfMemory { .. } => io::ErrorKind::OutOfMemory,
-            Error::Closed => io::ErrorKind::Other,
+            Error::Exhausted { .. } | Error::Create(_) | Error::Closed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
@@ -95,6 +165,14 @@ pub enum BuildError {
         /// Bytes asked for.
         requested: usize,
     },
+    /// A pool's `try_create` failed while it was prefilled.
+    Create(CreateError),
+}
+
+impl BuildError {
+    pub(crate) fn invalid(option: &'static str, value: impl ToString, allowed: String) -> Self {
+        BuildError::Invalid { option, value: value.to_string(), allowed }
+    }
 }
 
 impl fmt::Display for BuildError {
@@ -102,8 +180,16 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::Invalid { option, value, allowed } => write!(f, "{option} is {value}, must be {allowed}"),
             BuildError::OutOfMemory { requested } => write!(f, "the system has no memory to prefill {requested} bytes"),
+            BuildError::Create(error) => write!(f, "a value to prefill could not be made: {error}"),
         }
     }
 }
 
-impl error::Error for BuildError {}
+impl error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            BuildError::Create(error) => Some(error.get_ref()),
+            _ => None,
+        }
+    }
+}

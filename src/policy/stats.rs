@@ -50,6 +50,24 @@ pub struct Stats {
     pub depot_retries: u64,
     /// The same by size class, ascending.
     pub classes: Vec<ClassStats>,
+    unit: Unit,
+}
+
+/// What a pool's holdings are counted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Unit {
+    #[default]
+    Bytes,
+    Values,
+}
+
+impl Unit {
+    fn write(self, amount: u64) -> String {
+        match self {
+            Unit::Bytes => bytes(amount),
+            Unit::Values => amount.to_string(),
+        }
+    }
 }
 
 /// What one size class of a pool has done and holds; see [`Stats`].
@@ -102,7 +120,13 @@ impl Stats {
             overhead: overhead as u64,
             depot_retries: of(|c| c.depot_retries),
             classes,
+            unit: Unit::Bytes,
         }
+    }
+
+    /// Of a pool with one class, counted in values.
+    pub(crate) fn of_objects(class: ClassStats, overhead: usize) -> Self {
+        Stats { unit: Unit::Values, ..Self::sum(vec![class], &StoreStats::default(), overhead) }
     }
 
     /// The share of gets that found an idle buffer, from 0 to 1; 0 when there were none.
@@ -146,7 +170,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let used = self.classes.iter().filter(|class| class.gets > 0 || class.footprint > 0);
         let mut rows = vec![COLUMNS.map(String::from)];
-        rows.extend(used.map(ClassStats::row));
+        rows.extend(used.map(|class| class.row(self.unit)));
         let all = ClassStats {
             gets: self.gets,
             cache_hits: self.cache_hits,
@@ -158,12 +182,12 @@ impl fmt::Display for Stats {
             idle_in_depot: self.idle_in_depot,
             ..ClassStats::default()
         };
-        let mut last = all.row();
+        let mut last = all.row(self.unit);
         last[0] = "all".into();
         last[2] = format!("{:.1} %", 100.0 * self.hit_rate());
         rows.push(last);
         write_aligned(f, &rows)?;
-        let (footprint, overhead) = (bytes(self.footprint), bytes(self.overhead));
+        let (footprint, overhead) = (self.unit.write(self.footprint), bytes(self.overhead));
         write!(
             f,
             "footprint {footprint}, overhead {overhead}, oversize gets {}, depot retries {}",
@@ -173,7 +197,7 @@ impl fmt::Display for Stats {
 }
 
 impl ClassStats {
-    fn row(&self) -> [String; COLUMNS.len()] {
+    fn row(&self, unit: Unit) -> [String; COLUMNS.len()] {
         [
             bytes(self.size),
             self.gets.to_string(),
@@ -182,9 +206,9 @@ impl ClassStats {
             self.depot_hits.to_string(),
             self.stolen.to_string(),
             self.fresh.to_string(),
-            bytes(self.outstanding),
-            bytes(self.idle_in_caches),
-            bytes(self.idle_in_depot),
+            unit.write(self.outstanding),
+            unit.write(self.idle_in_caches),
+            unit.write(self.idle_in_depot),
         ]
     }
 }

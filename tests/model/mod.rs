@@ -223,14 +223,14 @@ impl World {
                     bytes.extend(vec![stamp; amount]);
                     Ok(())
                 }
-                Err(error) => Err(*error.get_ref().and_then(|inner| inner.downcast_ref()).unwrap()),
+                Err(error) => Err(error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).unwrap().clone()),
             },
             What::ReadFrom => match handle.read_from(&mut &vec![stamp; amount][..]) {
                 Ok(count) => {
                     bytes.extend(vec![stamp; count]);
                     Ok(())
                 }
-                Err(error) => Err(*error.get_ref().and_then(|inner| inner.downcast_ref()).unwrap()),
+                Err(error) => Err(error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).unwrap().clone()),
             },
             What::SpareWritten => {
                 let room = handle.spare_capacity_mut();

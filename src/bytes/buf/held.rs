@@ -7,7 +7,7 @@
 
 use std::ptr::NonNull;
 
-use crate::bytes::buf::count::Count;
+use crate::engine::count::Count;
 use crate::engine::slot::Slot;
 use crate::memory::{Block, wipe};
 use crate::sync::Cell;

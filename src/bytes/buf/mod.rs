@@ -4,7 +4,6 @@
 #![allow(unsafe_code)]
 
 mod bufmut;
-mod count;
 mod held;
 pub(in crate::bytes) mod taken;
 mod write;
@@ -20,7 +19,6 @@ use std::ptr::NonNull;
 use crate::bytes::frozen::PooledBytes;
 use crate::bytes::pool::ByteCore;
 use crate::bytes::request::Request;
-use crate::engine::core;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::memory::Want;
@@ -248,12 +246,6 @@ impl PooledBuf {
         unsafe { larger.set_len(self.len) };
         *self = larger;
         Ok(())
-    }
-
-    /// Which store the buffer goes home to; a number to compare.
-    fn home(&self) -> usize {
-        // SAFETY: the handle holds the slot.
-        unsafe { core::home_of(self.slot()) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use crate::bytes::buf::{Held, PooledBuf};
 use crate::bytes::pool::ByteCore;
 use crate::bytes::{SizeClass, step_of};
+use crate::engine::batch::sealed::Idle;
 use crate::engine::cache;
 use crate::engine::core;
 use crate::engine::lanes::Lane;
@@ -99,12 +100,12 @@ pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Resu
     if size > keeper.max_request() {
         return Err(Error::TooLarge { requested: size, limit: keeper.max_request() });
     }
-    let out_of_memory = Error::OutOfMemory { requested: size };
-    let (store, layout) = keeper.block_for(size).ok_or(out_of_memory)?;
+    let out_of_memory = || Error::OutOfMemory { requested: size };
+    let (store, layout) = keeper.block_for(size).ok_or_else(out_of_memory)?;
     let slot = cache::with(|cache| core.core().take_idle(cache, store, prefetch_bytes))
         .or_else(|| birth(core, store, layout, want))
         .or_else(|| core.core().steal(store))
-        .ok_or(out_of_memory)?;
+        .ok_or_else(out_of_memory)?;
     Ok(Taken::of(slot, lane_home(core, store)))
 }
 
@@ -184,27 +185,6 @@ pub(in crate::bytes) fn release(source: &Source, held: &Held, layout: Layout) {
     unsafe { source.release(held.ptr(), layout) };
 }
 
-/// Returns buffers with one exchange for each magazine full of one store's.
-pub(in crate::bytes) fn return_all(mut bufs: Vec<PooledBuf>) {
-    if !bufs.is_sorted_by_key(PooledBuf::home) {
-        bufs.sort_unstable_by_key(PooledBuf::home);
-    }
-    let mut bufs = bufs.into_iter().peekable();
-    while let Some(first) = bufs.next() {
-        let home = first.home();
-        let lane = first.lane;
-        let mut run = [into_idle(first); DEPTH];
-        let mut len = 1;
-        while len < DEPTH {
-            let Some(next) = bufs.next_if(|next| next.home() == home) else { break };
-            run[len] = into_idle(next);
-            len += 1;
-        }
-        // SAFETY: the handles held these slots, of one store, and are gone.
-        cache::with(|cache| unsafe { store::put_many(cache, lane, &run[..len]) });
-    }
-}
-
 /// Shows the capacity and the size class of a handle's slot.
 ///
 /// # Safety
@@ -223,17 +203,23 @@ pub(in crate::bytes) unsafe fn describe(slot: NonNull<Slot<Held>>, debug: &mut f
     };
 }
 
-/// The slot of a handle, its memory as an idle slot's must be.
-fn into_idle(buf: PooledBuf) -> SlotPtr {
-    let taken = buf.into_taken();
-    if taken.lane == Lane::NONE {
-        // SAFETY: the handle is gone; it raised the marks.
-        unsafe { make_idle(&taken) };
-    } else {
-        // SAFETY: as above.
-        unsafe { taken.held().rest() };
+impl Idle for PooledBuf {
+    fn home(&self) -> usize {
+        // SAFETY: the handle holds the slot.
+        unsafe { core::home_of(self.slot()) }
     }
-    SlotPtr::new(taken.slot)
+
+    fn into_idle(self) -> Option<(SlotPtr, Lane)> {
+        let taken = self.into_taken();
+        if taken.lane == Lane::NONE {
+            // SAFETY: the handle is gone; it raised the marks.
+            unsafe { make_idle(&taken) };
+        } else {
+            // SAFETY: as above.
+            unsafe { taken.held().rest() };
+        }
+        Some((SlotPtr::new(taken.slot), taken.lane))
+    }
 }
 
 /// Sends a buffer's slot home, unique or frozen.

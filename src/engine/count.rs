@@ -8,21 +8,21 @@ use crate::sync::{AtomicUsize, Ordering::*};
 const TOO_MANY: usize = isize::MAX as usize;
 
 #[derive(Debug)]
-pub(in crate::bytes) struct Count(AtomicUsize);
+pub(crate) struct Count(AtomicUsize);
 
 impl Count {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Count(AtomicUsize::new(0))
     }
 
     /// The unique handle becomes the first shared one.
-    pub(in crate::bytes) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         // Relaxed: other threads learn of the handle by what hands it to them.
         self.0.store(1, Relaxed);
     }
 
     /// One handle more, made from one that exists.
-    pub(in crate::bytes) fn add(&self) {
+    pub(crate) fn add(&self) {
         // Relaxed: the new handle reaches another thread only through something that orders it.
         if self.0.fetch_add(1, Relaxed) > TOO_MANY {
             too_many_handles();
@@ -30,7 +30,7 @@ impl Count {
     }
 
     /// One handle fewer. True: it was the last, and all that was done through the others has happened.
-    pub(in crate::bytes) fn remove(&self) -> bool {
+    pub(crate) fn remove(&self) -> bool {
         // Acquire pairs with the Release below: the others' reads are over. Nobody can add a handle while we hold the
         // last.
         if self.0.load(Acquire) == 1 {
@@ -47,13 +47,13 @@ impl Count {
     }
 
     /// Whether the caller's handle is the only one, and all that was done through others has happened.
-    pub(in crate::bytes) fn is_one(&self) -> bool {
+    pub(crate) fn is_one(&self) -> bool {
         // Acquire pairs with the Release in `remove`.
         self.0.load(Acquire) == 1
     }
 
     /// The only shared handle becomes unique again.
-    pub(in crate::bytes) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         debug_assert!(self.is_one());
         self.0.store(0, Relaxed);
     }

@@ -1,0 +1,54 @@
+//! Panics of what slots hold.
+//!
+//! A destructor that panics must not unwind through the engine, which has other slots in hand. So what runs user code is
+//! contained, and the first panic goes on when the engine is done and every slot has its place.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+thread_local! {
+    static PENDING: Cell<Option<Box<dyn Any + Send>>> = const { Cell::new(None) };
+}
+
+/// Runs user code, and keeps its panic for [`resume`]. As the thread ends, or panics already, or another panic is kept,
+/// all that is left of a panic is what the hook printed.
+pub(crate) fn contain<R>(work: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => Some(result),
+        Err(panic) => {
+            keep(panic);
+            None
+        }
+    }
+}
+
+#[cold]
+fn keep(panic: Box<dyn Any + Send>) {
+    let mut panic = Some(panic);
+    // An error: the thread ends.
+    let _ = PENDING.try_with(|pending| {
+        let earlier = pending.take();
+        if earlier.is_none() && !thread::panicking() {
+            pending.set(panic.take());
+        } else {
+            pending.set(earlier);
+        }
+    });
+    // Its destructor may panic too, and nobody could be told.
+    mem::forget(panic);
+}
+
+/// Goes on with a panic that was contained. For faces, at the end of what may run user code, when nothing is in hand but
+/// what may be dropped.
+pub(crate) fn resume() {
+    if let Ok(Some(panic)) = PENDING.try_with(Cell::take) {
+        if thread::panicking() {
+            mem::forget(panic);
+        } else {
+            resume_unwind(panic)
+        }
+    }
+}

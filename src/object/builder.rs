@@ -1,0 +1,226 @@
+//! An object pool's options, their defaults and what is allowed.
+
+use std::error;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::object::pool::Pool;
+use crate::object::reuse::Reuse;
+use crate::policy::error::{BuildError, CreateError, Error};
+use crate::sync::DEPTH;
+
+/// Makes new values.
+pub(crate) type Create<T> = Box<dyn Fn() -> Result<T, Error> + Send + Sync>;
+
+/// What the options of a pool say but for how values are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// For `Debug`.
+    #[allow(dead_code, reason = "read by the derived `Debug`")]
+    name: Option<String>,
+    pub(crate) trim_capacity: usize,
+    pub(crate) max_idle: usize,
+    pub(crate) max_objects: usize,
+    pub(crate) thread_cache: usize,
+    pub(crate) prefill: usize,
+}
+
+/// Options for a [`Pool`], made by [`Pool::builder`].
+///
+/// | option | default |
+/// |---|---|
+/// | [`create`](Self::create), [`try_create`](Self::try_create) | `T::default` |
+/// | [`trim_capacity`](Self::trim_capacity) | no limit |
+/// | [`max_idle`](Self::max_idle) | no limit |
+/// | [`max_objects`](Self::max_objects) | no limit |
+/// | [`thread_cache`](Self::thread_cache) | 64 values for each thread |
+/// | [`prefill`](Self::prefill) | none |
+/// | [`name`](Self::name) | none |
+///
+/// `C` is how values are made: by default, or by a function.
+///
+/// # Examples
+///
+/// ```
+/// use millpond::Pool;
+///
+/// let pool = Pool::<Vec<f32>>::builder()
+///     .create(|| Vec::with_capacity(4096))
+///     .trim_capacity(4096)
+///     .max_idle(100)
+///     .prefill(8)
+///     .build()?;
+/// assert_eq!(pool.stats().idle_in_depot, 8);
+/// # Ok::<(), millpond::BuildError>(())
+/// ```
+#[must_use = "nothing is built before `build`"]
+pub struct PoolBuilder<T, C = ByDefault> {
+    options: Options,
+    create: C,
+    values: PhantomData<fn() -> T>,
+}
+
+/// Values are made by `T::default()`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByDefault;
+
+/// Values are made by a function.
+pub struct ByFunction<T>(Create<T>);
+
+/// How a [`PoolBuilder`] makes values. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`Pool<{T}>` does not know how to make a value",
+    label = "`{T}` is not `Default`",
+    note = "tell the builder by `create` or `try_create`"
+)]
+pub trait Creates<T>: sealed::Into<T> {}
+
+mod sealed {
+    use super::Create;
+
+    pub trait Into<T> {
+        fn into_create(self) -> Create<T>;
+    }
+}
+
+impl<T: Default> Creates<T> for ByDefault {}
+
+impl<T: Default> sealed::Into<T> for ByDefault {
+    fn into_create(self) -> Create<T> {
+        Box::new(|| Ok(T::default()))
+    }
+}
+
+impl<T> Creates<T> for ByFunction<T> {}
+
+impl<T> sealed::Into<T> for ByFunction<T> {
+    fn into_create(self) -> Create<T> {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for ByFunction<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByFunction")
+    }
+}
+
+impl<T> PoolBuilder<T> {
+    pub(crate) fn new() -> Self {
+        let options = Options {
+            name: None,
+            trim_capacity: usize::MAX,
+            max_idle: usize::MAX,
+            max_objects: usize::MAX,
+            thread_cache: DEPTH,
+            prefill: 0,
+        };
+        PoolBuilder { options, create: ByDefault, values: PhantomData }
+    }
+}
+
+impl<T, C> PoolBuilder<T, C> {
+    /// How new values are made. Called when none is idle, without a lock; may use any pool. When it panics, the pool is
+    /// as it was, and the panic goes on to who asked.
+    pub fn create(self, create: impl Fn() -> T + Send + Sync + 'static) -> PoolBuilder<T, ByFunction<T>> {
+        self.with(Box::new(move || Ok(create())))
+    }
+
+    /// How new values are made when that may fail. The error goes on, as [`Error::Create`], to who asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{Error, Pool};
+    ///
+    /// let pool = Pool::<Vec<u8>>::builder().try_create(|| Err("no more today")).build()?;
+    /// let error = pool.try_get().unwrap_err();
+    /// assert_eq!(error.to_string(), "a new value could not be made: no more today");
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn try_create<E: Into<Box<dyn error::Error + Send + Sync>>>(
+        self,
+        create: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> PoolBuilder<T, ByFunction<T>> {
+        self.with(Box::new(move || create().map_err(|error| Error::Create(CreateError::new(error.into())))))
+    }
+
+    fn with(self, create: Create<T>) -> PoolBuilder<T, ByFunction<T>> {
+        PoolBuilder { options: self.options, create: ByFunction(create), values: PhantomData }
+    }
+
+    /// How much room a returned value may keep, in elements (bytes, for text): what [`Reuse::reuse`] is given. The
+    /// collections of the standard library let up to twice as much pass.
+    pub fn trim_capacity(mut self, elements: usize) -> Self {
+        self.options.trim_capacity = elements;
+        self
+    }
+
+    /// The values that may lie idle in the whole pool. At most half of them, rounded up, lie in threads' caches. What
+    /// comes back beyond them is dropped.
+    pub fn max_idle(mut self, count: usize) -> Self {
+        self.options.max_idle = count;
+        self
+    }
+
+    /// The values that there may be at all, out and idle together. Beyond them requests fail with [`Error::Exhausted`];
+    /// before that, idle values are taken from other threads' caches.
+    pub fn max_objects(mut self, count: usize) -> Self {
+        self.options.max_objects = count;
+        self
+    }
+
+    /// The values that may lie in one thread's cache: at most 64, and one even if this is 0.
+    pub fn thread_cache(mut self, count: usize) -> Self {
+        self.options.thread_cache = count;
+        self
+    }
+
+    /// Has so many values ready when the pool is built.
+    pub fn prefill(mut self, count: usize) -> Self {
+        self.options.prefill = count;
+        self
+    }
+
+    /// A name for the pool, shown by `Debug`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+}
+
+impl<T: Reuse + Send + 'static, C: Creates<T>> PoolBuilder<T, C> {
+    /// Builds the pool. Allocates a few kilobytes for the pool itself, as any collection would: without memory for those,
+    /// the process aborts.
+    ///
+    /// # Errors
+    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::Create`] has the error of
+    /// `try_create`, and [`BuildError::OutOfMemory`] says that there is no memory, when the pool is to be prefilled.
+    ///
+    /// # Panics
+    /// When `create` does, while the pool is prefilled.
+    pub fn build(self) -> Result<Pool<T>, BuildError> {
+        self.options.check()?;
+        Pool::build(self.options, self.create.into_create())
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), BuildError> {
+        if self.max_objects == 0 {
+            return Err(BuildError::invalid("max_objects", 0, "1 or more".into()));
+        }
+        for (option, limit) in [("max_objects", self.max_objects), ("max_idle", self.max_idle)] {
+            if self.prefill > limit {
+                return Err(BuildError::invalid("prefill", self.prefill, format!("at most {limit} ({option})")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T, C: fmt::Debug> fmt::Debug for PoolBuilder<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder").field("options", &self.options).field("create", &self.create).finish()
+    }
+}

@@ -1,0 +1,385 @@
+//! The pool of values: how many there may be, and where new ones come from.
+
+use std::any::type_name;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::engine::batch::PooledBatch;
+use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::panics;
+use crate::engine::store::Keeping;
+use crate::object::builder::{Create, Options, PoolBuilder};
+use crate::object::pooled::taken::{self, STORE};
+use crate::object::pooled::{Held, Pooled};
+use crate::object::reuse::Reuse;
+use crate::policy::error::{BuildError, Error};
+use crate::policy::stats::{ClassStats, Stats};
+
+/// A pool of values that can be used again.
+///
+/// A cheap handle: clones share the pool, and what it gives out is `'static`. While a thread works within what its cache
+/// holds, a get and its return touch no memory that another thread uses: no lock, no allocation, no system call, no
+/// atomic read-modify-write. A returned value is made ready by [`Reuse::reuse`], at once and by the thread that returns
+/// it.
+///
+/// The bytes of the value itself lie in the pool beside a header, rounded up to 128 bytes together, and stay with the
+/// pool until it is gone; what the value owns elsewhere goes when the value is discarded. So large values are better
+/// pooled in a `Box`. When the last handle is dropped, all idle values are dropped at once, wherever they are cached.
+///
+/// # Examples
+///
+/// ```
+/// use millpond::Pool;
+///
+/// let pool = Pool::<Vec<u64>>::new();
+/// let mut primes = pool.get();
+/// primes.extend([2, 3, 5, 7]);
+/// drop(primes);                                   // cleared here, by this thread
+/// let again = pool.get();
+/// assert!(again.is_empty() && again.capacity() >= 4);
+/// ```
+pub struct Pool<T: Reuse + Send + 'static> {
+    core: Handle<ObjectKeeper<T>>,
+    /// Behind the handle, whose end drops values.
+    _resume: Resume,
+}
+
+/// Goes on, when it is dropped, with what a value's destructor panicked.
+#[derive(Clone)]
+struct Resume;
+
+impl Drop for Resume {
+    fn drop(&mut self) {
+        panics::resume();
+    }
+}
+
+impl<T: Reuse + Send> UnwindSafe for Pool<T> {}
+impl<T: Reuse + Send> RefUnwindSafe for Pool<T> {}
+
+/// The core of an object pool.
+pub(crate) type ObjectCore<T> = CoreOf<ObjectKeeper<T>>;
+
+/// What an object pool keeps besides its slots.
+pub(crate) struct ObjectKeeper<T> {
+    create: Create<T>,
+    options: Options,
+    /// [`Pool::close`] was called.
+    closed: AtomicBool,
+    /// Values that are out or idle, or about to be made.
+    objects: AtomicUsize,
+}
+
+impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
+    type Content = Held<T>;
+
+    fn vacate(&self, held: &Held<T>, _: usize) -> usize {
+        panics::contain(|| taken::vacate(held));
+        self.objects.fetch_sub(1, Relaxed);
+        1
+    }
+}
+
+/// A place among the objects that the pool may have. Given up unless it is kept.
+pub(crate) struct Place<'a>(&'a AtomicUsize);
+
+impl Place<'_> {
+    /// A value has it now.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<T> ObjectKeeper<T> {
+    /// Room for one more value.
+    pub(crate) fn reserve(&self) -> Result<Place<'_>, Error> {
+        let limit = self.options.max_objects;
+        // Relaxed: only the number counts.
+        let raise = |objects| Some(objects).filter(|&objects| objects < limit).map(|objects| objects + 1);
+        match self.objects.fetch_update(Relaxed, Relaxed, raise) {
+            Ok(_) => Ok(Place(&self.objects)),
+            Err(_) => Err(Error::Exhausted { limit }),
+        }
+    }
+
+    /// A new value, by the user's code.
+    pub(crate) fn create(&self) -> Result<T, Error> {
+        (self.create)()
+    }
+
+    pub(crate) fn trim(&self) -> usize {
+        self.options.trim_capacity
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // Relaxed: closing races with requests in any order.
+        self.closed.load(Relaxed)
+    }
+}
+
+impl<T: Reuse + Send + Default + 'static> Pool<T> {
+    /// A pool of `T::default()` with the defaults of [`PoolBuilder`].
+    ///
+    /// Costs a few kilobytes. The first pool of a process also announces the memory barrier to the kernel, which may
+    /// take milliseconds in a process with many threads.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build().expect("the defaults are valid")
+    }
+}
+
+impl<T: Reuse + Send + 'static> Pool<T> {
+    /// A builder for a pool with other options, or for values that have no default.
+    pub fn builder() -> PoolBuilder<T> {
+        PoolBuilder::new()
+    }
+
+    /// A pool with these options, which the builder has checked.
+    pub(crate) fn build(options: Options, create: Create<T>) -> Result<Self, BuildError> {
+        let limits =
+            Limits { max_idle: usize::MAX, max_idle_per_store: options.max_idle, thread_cache: options.thread_cache };
+        let prefill = options.prefill;
+        let keeper = ObjectKeeper { create, options, closed: AtomicBool::new(false), objects: AtomicUsize::new(0) };
+        let store = StoreConfig { weight: 1, keeping: Keeping::Idle };
+        let pool = Pool { core: Handle::new(keeper, &[store], [Some(STORE)], limits), _resume: Resume };
+        taken::stock(&pool.core, prefill).map_err(|error| match error {
+            Error::Create(error) => BuildError::Create(error),
+            Error::OutOfMemory { requested } => BuildError::OutOfMemory { requested },
+            other => unreachable!("a new pool that is large enough refused: {other}"),
+        })?;
+        Ok(pool)
+    }
+
+    fn keeper(&self) -> &ObjectKeeper<T> {
+        self.core.keeper()
+    }
+
+    /// A value, now: one that was used before, or a new one.
+    ///
+    /// Takes no lock, allocates nothing and enters no kernel while the thread's cache holds a value; otherwise takes a
+    /// batch from the pool's depot, and when that is empty, makes a value.
+    ///
+    /// # Panics
+    /// With the error's text when [`try_get`](Self::try_get) would fail; and when `create` panics.
+    #[inline(always)]
+    #[track_caller]
+    #[must_use]
+    pub fn get(&self) -> Pooled<T> {
+        match taken::hit(&self.core) {
+            Some(pooled) => pooled,
+            None => obtain_or_panic(&self.core),
+        }
+    }
+
+    /// A value, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] when [`max_objects`](PoolBuilder::max_objects) are out, [`Error::Create`] with the error of
+    /// `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
+    /// The pool is as it was then.
+    ///
+    /// # Panics
+    /// When `create` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{Error, Pool};
+    ///
+    /// let pool = Pool::<String>::builder().max_objects(1).build()?;
+    /// let first = pool.try_get();
+    /// assert_eq!(pool.try_get().unwrap_err(), Error::Exhausted { limit: 1 });
+    /// drop(first);
+    /// assert!(pool.try_get().is_ok());
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[inline(always)]
+    pub fn try_get(&self) -> Result<Pooled<T>, Error> {
+        match taken::hit(&self.core) {
+            Some(pooled) => Ok(pooled),
+            None => taken::obtain(&self.core),
+        }
+    }
+
+    /// A value that `prepare` has worked on.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get), and when `prepare` does; then the value goes home.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::<String>::new();
+    /// assert_eq!(*pool.get_with(|text| text.push_str("ready")), "ready");
+    /// ```
+    #[inline]
+    #[track_caller]
+    #[must_use]
+    pub fn get_with(&self, prepare: impl FnOnce(&mut T)) -> Pooled<T> {
+        let mut pooled = self.get();
+        prepare(&mut pooled);
+        pooled
+    }
+
+    /// So many values, now. Costs one exchange with the depot for each magazine full of values, and one allocation for
+    /// the batch.
+    ///
+    /// # Panics
+    /// With the error's text when [`try_get_many`](Self::try_get_many) would fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::<Vec<f32>>::new();
+    /// let mut blocks = pool.get_many(8);
+    /// blocks.iter_mut().for_each(|block| block.resize(512, 0.0));
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn get_many(&self, count: usize) -> PooledBatch<Pooled<T>> {
+        match self.try_get_many(count) {
+            Ok(batch) => batch,
+            Err(error) => error.panic(),
+        }
+    }
+
+    /// So many values, now, or none and the reason why. Costs as [`get_many`](Self::get_many).
+    ///
+    /// # Errors
+    /// That of the first value which [`try_get`](Self::try_get) would refuse. Those got before it have gone home.
+    pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
+        let mut batch = PooledBatch::new();
+        let requested = count.saturating_mul(size_of::<Pooled<T>>());
+        batch.reserve(count).map_err(|_| Error::OutOfMemory { requested })?;
+        while batch.len() < count {
+            let Some(pooled) = taken::hit(&self.core) else { break };
+            batch.push(pooled);
+        }
+        taken::obtain_idle(&self.core, count - batch.len(), |pooled| batch.push(pooled));
+        while batch.len() < count {
+            batch.push(self.try_get()?);
+        }
+        Ok(batch)
+    }
+
+    /// A value made elsewhere, which is one of the pool's from now on: it goes home when it is dropped.
+    ///
+    /// # Panics
+    /// With the error's text when [`try_adopt`](Self::try_adopt) would fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::<Vec<u8>>::new();
+    /// let capacity = pool.adopt(Vec::with_capacity(5000)).capacity();
+    /// assert_eq!(pool.get().capacity(), capacity);
+    /// ```
+    #[track_caller]
+    #[must_use = "a dropped handle returns the value to the pool; `extend` does that for many"]
+    pub fn adopt(&self, value: T) -> Pooled<T> {
+        match self.try_adopt(value) {
+            Ok(pooled) => pooled,
+            Err((_, error)) => error.panic(),
+        }
+    }
+
+    /// A value made elsewhere as one of the pool's, or the value again and the reason why not. Allocates a header when
+    /// none is free.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`], [`Error::OutOfMemory`] and [`Error::Closed`] as for [`try_get`](Self::try_get).
+    pub fn try_adopt(&self, value: T) -> Result<Pooled<T>, (T, Error)> {
+        taken::adopt(&self.core, value)
+    }
+
+    /// Makes this thread's magazine now, so that no later get or return on this thread has to.
+    ///
+    /// For threads that must not allocate later, together with [`prefill`](PoolBuilder::prefill). Allocates about a
+    /// kilobyte.
+    pub fn attach_thread(&self) {
+        self.core.core().attach_thread();
+        panics::resume();
+    }
+
+    /// Closes the pool for all its handles: idle values are dropped at once, later requests fail, and values that are
+    /// out are dropped when they come home.
+    ///
+    /// Costs a visit to the magazines of all threads and a memory barrier in each running thread of the process.
+    pub fn close(&self) {
+        self.keeper().closed.store(true, Relaxed);
+        self.core.close();
+        panics::resume();
+    }
+
+    /// What the pool has done and holds, counted in values: `footprint`, `outstanding` and what is idle, too. Only
+    /// `overhead` is in bytes. There is one class, whose `size` is that of a value.
+    ///
+    /// Exact when nobody uses the pool. Meanwhile, a value that moves between two places may be counted in both or in
+    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::<String>::new();
+    /// let kept = pool.get_many(3);
+    /// assert_eq!((pool.stats().outstanding, pool.stats().fresh), (3, 3));
+    /// # drop(kept);
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.core.core();
+        let class = ClassStats::new(size_of::<T>(), 1, &core.stats(STORE));
+        Stats::of_objects(class, core.overhead())
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn obtain_or_panic<T: Reuse + Send + 'static>(core: &ObjectCore<T>) -> Pooled<T> {
+    match taken::obtain(core) {
+        Ok(pooled) => pooled,
+        Err(error) => error.panic(),
+    }
+}
+
+impl<T: Reuse + Send + 'static> Clone for Pool<T> {
+    fn clone(&self) -> Self {
+        Pool { core: self.core.clone(), _resume: Resume }
+    }
+}
+
+impl<T: Reuse + Send + Default + 'static> Default for Pool<T> {
+    /// As [`Pool::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Values made elsewhere join the pool, ready for reuse: each as if it had been [adopted](Pool::adopt) and dropped. Those
+/// that the pool may not have are dropped.
+impl<T: Reuse + Send + 'static> Extend<T> for Pool<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        for value in values {
+            drop(self.try_adopt(value));
+        }
+    }
+}
+
+/// Shows the options, defaults included.
+impl<T: Reuse + Send + 'static> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("type", &type_name::<T>())
+            .field("options", &self.keeper().options)
+            .field("closed", &self.keeper().is_closed())
+            .finish()
+    }
+}
