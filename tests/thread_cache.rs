@@ -45,6 +45,15 @@ fn a_class_alone_stays_within_the_allowance() {
 }
 
 #[test]
+fn a_class_of_more_than_half_the_allowance_has_one_place() {
+    for size in [96 << 10, CACHE] {
+        let pool = BufferPool::builder().thread_cache(CACHE).build().unwrap();
+        churn(&pool, size);
+        assert_eq!(pool.stats().idle_in_caches as usize, size);
+    }
+}
+
+#[test]
 fn without_an_allowance_small_classes_have_one_place_and_large_ones_none() {
     let pool = BufferPool::builder().thread_cache(0).build().unwrap();
     churn(&pool, ONE_PLACE);

@@ -71,6 +71,9 @@ impl Store {
     /// How many places more, up to twice as many, the thread's allowance has room for. A much larger magazine of the
     /// thread gives some of its own away, so that the first class to grow does not keep the others small.
     fn affordable(&self, cache: &Cache, limit: usize) -> usize {
+        if self.is_large() {
+            return 0;
+        }
         let wanted = limit.max(1);
         let fits = || {
             let left = self.core().limits().thread_cache.saturating_sub(self.core().allowed_to(cache));
