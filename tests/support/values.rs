@@ -1,4 +1,5 @@
 //! Values that are counted while they live, and that can be told to panic.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
