@@ -111,16 +111,6 @@ fn a_value_dropped_in_a_thread_locals_destructor() {
 }
 
 #[test]
-fn forgotten_values_are_all_that_is_lost() {
-    let (pool, fate) = pool();
-    std::mem::forget(pool.get());
-    drop(pool.get());
-    assert_eq!(pool.stats().outstanding, 1);
-    drop(pool);
-    assert_eq!(fate.alive(), 1);
-}
-
-#[test]
 fn a_closed_pool_gives_nothing_and_takes_all() {
     let (pool, fate) = pool();
     let out = pool.get_many(10);

@@ -145,7 +145,8 @@ fn values_beyond_max_idle() {
     assert!((1..=40).contains(&heard), "{heard} of at least 40 panics");
     assert_eq!(pool.stats().footprint as isize, fate.alive());
     assert!(fate.alive() <= 10);
-    std::mem::forget(pool);
+    assert!(panic_of(|| drop(pool)).is_some());
+    assert_eq!(fate.alive(), 0);
 }
 
 #[test]

@@ -37,8 +37,17 @@ fn keep(panic: Box<dyn Any + Send>) {
             pending.set(earlier);
         }
     });
-    // Its destructor may panic too, and nobody could be told.
-    mem::forget(panic);
+    if let Some(panic) = panic {
+        dispose(panic);
+    }
+}
+
+/// Ends a panic that nobody can be told of.
+fn dispose(panic: Box<dyn Any + Send>) {
+    if let Err(of_its_destructor) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // There is no end to destructors that panic.
+        mem::forget(of_its_destructor);
+    }
 }
 
 /// Goes on with a panic that was contained. For faces, at the end of what may run user code, when nothing is in hand but
@@ -46,7 +55,7 @@ fn keep(panic: Box<dyn Any + Send>) {
 pub(crate) fn resume() {
     if let Ok(Some(panic)) = PENDING.try_with(Cell::take) {
         if thread::panicking() {
-            mem::forget(panic);
+            dispose(panic);
         } else {
             resume_unwind(panic)
         }
