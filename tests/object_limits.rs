@@ -14,8 +14,8 @@ use identities::assert_identities;
 use millpond::{BuildError, Error, Pool};
 use values::{Fate, Value};
 
-const THREADS: usize = if cfg!(miri) { 4 } else { 16 };
-const ROUNDS: usize = if cfg!(miri) { 20 } else { 5000 };
+const THREADS: usize = if cfg!(miri) { 3 } else { 16 };
+const ROUNDS: usize = if cfg!(miri) { 10 } else { 5000 };
 
 /// Does the work on so many threads, to the end of their thread-locals, which a scope alone does not wait for.
 fn on_threads(count: usize, work: impl Fn(usize) + Sync) {
