@@ -1,5 +1,5 @@
-//! Pooled byte buffers: they come out of a pool without a lock or a call of the allocator, and go back when they are
-//! dropped.
+//! Pooled byte buffers and pooled values: they come out of a pool without a lock or a call of the allocator, and go back
+//! when they are dropped.
 //!
 //! A [`BufferPool`] gives out [`PooledBuf`]s, which behave like a `Vec<u8>` and go home on drop. Frozen, they become
 //! [`PooledBytes`], which are cheap to clone and to slice, and go home when the last of them is dropped.
@@ -23,9 +23,22 @@
 //! # assert_eq!((zeros.len(), block.len(), reply.len(), batch.len()), (10_000, 1 << 20, 6, 64));
 //! ```
 //!
+//! A [`Pool<T>`](Pool) does the same for any value that is [`Reuse`]: collections, text, or a type of your own, in five
+//! lines. Its [`Pooled<T>`](Pooled) is made ready for the next user as it goes home.
+//!
+//! ```
+//! let pool = millpond::Pool::<Vec<f32>>::new();
+//! let mut block = pool.get();                     // empty, with the room it had when it was returned
+//! block.extend([0.5; 512]);
+//! let left = block.freeze();                      // immutable; clones share it
+//! let right = left.clone();
+//! # assert_eq!(left, right);
+//! ```
+//!
 //! # Verbs and values
 //!
-//! The verb says what happens when there is no memory, the value says what the buffer holds.
+//! The verb says what happens when there is no memory, the value says what the buffer holds. Pools of values have the
+//! same verbs, without a request.
 //!
 //! | verb | when memory is short |
 //! |---|---|
@@ -89,7 +102,7 @@
 //!
 //! No safe use shows a byte of an earlier user, except through [`Recycled`], which says so; and none shows an
 //! uninitialised one. [`set_len`](PooledBuf::set_len) is the only unsafe function. The crate denies unsafe code and
-//! allows it in the engine, the memory sources and the two handles over raw bytes. `DESIGN.md` in the repository argues
+//! allows it in the engine, the memory sources and the handles. `DESIGN.md` in the repository argues
 //! for the protocol between threads; loom, Miri and the sanitizers check it.
 
 #[cfg(not(target_has_atomic = "64"))]
