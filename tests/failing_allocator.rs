@@ -208,3 +208,50 @@ fn memory_in_a_sleeping_threads_cache_serves_when_the_system_has_none() {
     assert_identities(&pool.stats());
     assert_eq!(pool.stats().outstanding, 0);
 }
+
+struct Numbered([usize; 20]);
+
+impl millpond::Reuse for Numbered {
+    fn reuse(&mut self, _: usize) -> bool {
+        self.0[0] % 7 != 0
+    }
+}
+
+/// Values need no memory here but a header each; what could not be adopted comes back.
+#[test]
+fn object_pools_refuse_and_lose_nothing() {
+    for every in 1..6 {
+        let made = std::sync::atomic::AtomicUsize::new(1);
+        let create = move || Numbered([made.fetch_add(1, std::sync::atomic::Ordering::Relaxed); 20]);
+        let pool = millpond::Pool::builder().create(create).max_idle(100).build().unwrap();
+        let (mut held, mut refused) = (Vec::with_capacity(HELD), 0);
+        for step in 0..STEPS {
+            if held.len() == HELD || step % 5 == 0 {
+                held.truncate(step % HELD);
+            }
+            let got = starved(every, || {
+                if step % 3 > 0 {
+                    return pool.try_get();
+                }
+                pool.try_adopt(Numbered([step; 20])).map_err(|(back, error)| {
+                    assert_eq!(back.0, [step; 20]);
+                    error
+                })
+            });
+            match got {
+                Ok(value) => held.push(value),
+                Err(error) => {
+                    assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+                    refused += 1;
+                }
+            }
+            starved(every, || drop(held.pop()));
+        }
+        assert!(every > 1 || refused > 0);
+        drop(held);
+        let stats = pool.stats();
+        assert_identities(&stats);
+        assert_eq!(stats.outstanding, 0);
+        drop(pool.get_many(50));
+    }
+}
