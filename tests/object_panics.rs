@@ -184,6 +184,27 @@ fn a_frozen_value_that_panics() {
     assert_usable(&pool, &fate);
 }
 
+/// Something that `create` has captured, and that panics when it goes.
+struct Last(Arc<Fate>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let mut value = Value::new(&self.0);
+        value.panics = Panics::OnDrop;
+    }
+}
+
+#[test]
+fn what_create_captured_panics_after_the_last_value_is_gone() {
+    let fate = pool().1;
+    let last = Last(fate.clone());
+    let pool = Pool::builder().create(move || Value::new(&last.0)).build().unwrap();
+    let value = pool.get();
+    drop(pool);
+    assert_eq!(panic_of(|| drop(value)), Some("drop of value 1".into()));
+    assert_eq!(fate.alive(), 0);
+}
+
 #[test]
 fn a_closure_of_get_with_that_panics_returns_the_value() {
     let (pool, fate) = pool();

@@ -13,11 +13,19 @@ pub(super) fn try_new<T>(value: T) -> Option<NonNull<T>> {
     Some(place)
 }
 
+/// Ends the value and frees its memory, that also when the value's destructor unwinds.
+///
 /// # Safety
 /// `place` came from [`try_new`] and nobody uses it any more.
 pub(super) unsafe fn free<T>(place: NonNull<T>) {
+    struct Memory<T>(NonNull<T>);
+    impl<T> Drop for Memory<T> {
+        fn drop(&mut self) {
+            // SAFETY: allocated in `try_new` with this layout.
+            unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<T>()) };
+        }
+    }
+    let _memory = Memory(place);
     // SAFETY: by the caller, a valid value that nobody reads again.
     unsafe { place.drop_in_place() };
-    // SAFETY: allocated in `try_new` with this layout.
-    unsafe { dealloc(place.as_ptr().cast(), Layout::new::<T>()) };
 }

@@ -15,6 +15,7 @@ use crate::engine::boxed;
 use crate::engine::cache::{self, Cache};
 use crate::engine::depot::{Depot, Loot};
 use crate::engine::lanes::Lane;
+use crate::engine::panics;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
@@ -270,8 +271,8 @@ unsafe fn free<K: Keeper>(core: *const Core) {
     let whole = core.cast_mut().cast::<CoreOf<K>>();
     // SAFETY: a core's pointer is not null.
     let whole = unsafe { NonNull::new_unchecked(whole) };
-    // SAFETY: made by `boxed::try_new`, and not used again.
-    unsafe { boxed::free(whole) };
+    // SAFETY: made by `boxed::try_new`, and not used again. A keeper may be user code, too.
+    panics::contain(|| unsafe { boxed::free(whole) });
 }
 
 impl Core {

@@ -164,7 +164,8 @@ impl<T, C> PoolBuilder<T, C> {
     }
 
     /// The values that there may be at all, out and idle together. Beyond them requests fail with [`Error::Exhausted`];
-    /// before that, idle values are taken from other threads' caches.
+    /// before that, idle values are taken from other threads' caches. Values that another thread is just moving between
+    /// its cache and the depot count as out.
     pub fn max_objects(mut self, count: usize) -> Self {
         self.options.max_objects = count;
         self
