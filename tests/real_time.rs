@@ -1,5 +1,5 @@
 //! After `prefill` and `attach_thread`, gets and drops within the prefilled count call neither the allocator nor the
-//! kernel.
+//! kernel: of buffers and of values, alone and from thread to thread, magazines and depot included.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(unsafe_code)] // A global allocator, system calls.
 
@@ -9,94 +9,99 @@ mod child;
 mod counting;
 #[path = "support/seccomp.rs"]
 mod seccomp;
+#[path = "support/sections.rs"]
+mod sections;
 
-use millpond::{BufferPool, Capacity, PooledBuf, PooledBytes, Recycled, Zeroing};
+use std::hint::spin_loop;
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-const COUNT: usize = 32;
-const SIZES: [usize; 3] = [1000, 4096, 200_000];
+use sections::Sections;
 
-fn pool(zeroing: Zeroing) -> BufferPool {
-    let builder = SIZES.iter().fold(BufferPool::builder(), |builder, &size| builder.prefill(size, COUNT));
-    builder.zeroing(zeroing).build().unwrap()
-}
-
-/// Every kind of get and drop, with up to `COUNT` buffers of each size out. Panics never, allocates nothing itself.
-fn use_up_and_return(pool: &BufferPool, held: &mut [Option<PooledBuf>; COUNT]) -> usize {
-    let mut bytes = 0;
-    for size in SIZES {
-        for most in 1..=COUNT {
-            for (kind, place) in held.iter_mut().take(most).enumerate() {
-                let buf = match kind % 3 {
-                    0 => pool.try_get(size).ok(),
-                    1 => pool.try_get(Capacity(size)).ok(),
-                    _ => pool.try_get(Recycled(size)).ok(),
-                };
-                *place = buf.map(|mut buf| {
-                    buf.resize(size / 2, 7);
-                    bytes += buf.len();
-                    thaw(buf.freeze())
-                });
-            }
-            held.iter_mut().for_each(|place| *place = None);
-        }
-    }
-    bytes
-}
-
-/// Shares the bytes for a moment.
-fn thaw(bytes: PooledBytes) -> PooledBuf {
-    drop(bytes.clone());
-    bytes.try_into_mut().unwrap_or_else(|_| std::process::abort())
-}
-
-/// What [`use_up_and_return`] fills if no get fails.
-fn all_bytes() -> usize {
-    SIZES.iter().map(|size| (1..=COUNT).sum::<usize>() * (size / 2)).sum()
+/// Calls of the allocator, of all threads together, while they were in `section`.
+fn calls_in_sections(sections: &Sections, extra: impl Fn() + Sync) -> u64 {
+    let calls = AtomicU64::new(0);
+    sections.run(|work| {
+        let before = counting::calls();
+        work();
+        extra();
+        calls.fetch_add(counting::calls() - before, SeqCst);
+    });
+    calls.into_inner()
 }
 
 #[test]
 fn no_allocation_from_the_first_get_on() {
-    for zeroing in [Zeroing::OnGet, Zeroing::OnReturn] {
-        let pool = pool(zeroing);
-        pool.attach_thread();
-        let mut held = [const { None }; COUNT];
-        let before = counting::calls();
-        let bytes = use_up_and_return(&pool, &mut held) + use_up_and_return(&pool, &mut held);
-        let calls = counting::calls() - before;
-        assert_eq!((calls, bytes), (0, 2 * all_bytes()), "calls of the allocator, bytes");
-        let stats = pool.stats();
-        assert_eq!((stats.fresh, stats.outstanding), (0, 0));
+    let sections = Sections::new();
+    let calls = calls_in_sections(&sections, || ());
+    assert_eq!((calls, sections.got()), (0, sections::ALL), "calls of the allocator, buffers and values");
+    assert_eq!(sections.fresh(), 0);
+}
+
+#[test]
+fn an_allocation_is_noticed_on_each_thread() {
+    let calls = calls_in_sections(&Sections::new(), || drop(std::hint::black_box(Box::new(7))));
+    assert_eq!(calls, 2 * sections::THREADS as u64);
+}
+
+#[test]
+fn gets_beyond_the_prefilled_count_are_noticed() {
+    // More than a slab holds: a single get may find a mapped block that is free.
+    const BEYOND: usize = 64;
+    for kind in 0..sections::KINDS {
+        let sections = Sections::new();
+        sections.attach_thread();
+        let mut held = Vec::with_capacity(sections::PREFILL + BEYOND);
+        let mut calls_of = |turns: Range<usize>| {
+            let before = counting::calls();
+            held.extend(turns.filter_map(|turn| sections.get(kind + turn * sections::KINDS)));
+            counting::calls() - before
+        };
+        assert_eq!(calls_of(0..sections::PREFILL), 0);
+        assert!(calls_of(sections::PREFILL..sections::PREFILL + BEYOND) > 0, "kind {kind}");
+        assert_eq!(sections.fresh(), BEYOND as u64);
     }
+}
+
+/// Runs all sections, then `extra`, on threads that the kernel kills at any system call but the one that ends the
+/// process.
+fn without_system_calls(extra: impl Fn() + Sync) -> ! {
+    let sections = Sections::new();
+    let ended = AtomicUsize::new(0);
+    sections.run(|work| {
+        seccomp::filter(&[libc::SYS_exit_group], libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
+        work();
+        extra();
+        if ended.fetch_add(1, SeqCst) + 1 == sections::THREADS {
+            let complete = sections.got() == sections::ALL;
+            // SAFETY: ends the process, at once.
+            unsafe { libc::_exit(if complete { 0 } else { 1 }) }
+        }
+        // The end of a thread takes system calls.
+        loop {
+            spin_loop();
+        }
+    });
+    unreachable!("the sections end with the process");
 }
 
 #[test]
 fn no_system_call_from_the_first_get_on() {
-    if !child::is_child() {
-        let ended = child::run("no_system_call_from_the_first_get_on");
-        assert!(ended.success(), "{ended}: with signal 31 a get or drop entered the kernel");
-        return;
+    if child::is_child() {
+        without_system_calls(|| ());
     }
-    let pools = [Zeroing::OnGet, Zeroing::OnReturn].map(pool);
-    let mut held = [const { None }; COUNT];
-    let all = all_bytes();
-    pools.iter().for_each(BufferPool::attach_thread);
-    seccomp::filter(&[libc::SYS_exit_group], libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
-    let complete = pools.iter().all(|pool| use_up_and_return(pool, &mut held) == all);
-    // SAFETY: ends the process, at once.
-    unsafe { libc::_exit(if complete { 0 } else { 1 }) }
+    let ended = child::run("no_system_call_from_the_first_get_on");
+    assert!(ended.success(), "{ended}: with signal 31 a get or drop entered the kernel");
 }
 
-/// The filter of the test above kills: a system call is seen when there is one.
 #[test]
-fn the_filter_notices_a_system_call() {
-    use std::os::unix::process::ExitStatusExt;
-    if !child::is_child() {
-        assert_eq!(child::run("the_filter_notices_a_system_call").signal(), Some(libc::SIGSYS));
-        return;
+fn a_system_call_is_noticed() {
+    if child::is_child() {
+        without_system_calls(|| {
+            // SAFETY: takes nothing.
+            unsafe { libc::getppid() };
+        });
     }
-    seccomp::filter(&[libc::SYS_exit_group], libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
-    // SAFETY: takes nothing.
-    unsafe { libc::getppid() };
-    // SAFETY: ends the process, at once.
-    unsafe { libc::_exit(0) }
+    assert_eq!(child::run("a_system_call_is_noticed").signal(), Some(libc::SIGSYS));
 }

@@ -339,6 +339,11 @@ impl BufferPool {
     ///
     /// For threads that must not allocate later, together with [`prefill`](BufferPoolBuilder::prefill). Allocates about
     /// a kilobyte for each class that the thread has not used yet.
+    ///
+    /// From then on, a [`try_get`](Self::try_get) or a return on this thread neither allocates, frees, locks nor enters
+    /// the kernel while the prefilled buffers of its class suffice: for those that are out at once, and for those that
+    /// lie idle in other threads' caches, out of reach of this one. That is up to 64 for each other thread that uses
+    /// the class, or as many as [`thread_cache`](BufferPoolBuilder::thread_cache) has room for.
     pub fn attach_thread(&self) {
         self.core.core().attach_thread();
     }

@@ -303,6 +303,13 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// For threads that must not allocate later, together with [`prefill`](PoolBuilder::prefill). Allocates about a
     /// kilobyte.
+    ///
+    /// From then on, a [`try_get`](Self::try_get) or a return on this thread neither allocates, frees, locks nor enters
+    /// the kernel while the prefilled values suffice: for those that are out at once, and for those that lie idle in
+    /// other threads' caches, out of reach of this one. That is up to [`thread_cache`](PoolBuilder::thread_cache) for
+    /// each other thread that uses the pool. The value's own [`reuse`](Reuse::reuse) must do none of these things
+    /// either, nor discard it: a collection must be made with room, and not outgrow twice its
+    /// [`trim_capacity`](PoolBuilder::trim_capacity).
     pub fn attach_thread(&self) {
         self.core.core().attach_thread();
         panics::resume();
