@@ -17,28 +17,26 @@ const IN_FLIGHT: usize = 8;
 
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for place in [Place::Memory, Place::Registers] {
-        let touch = |what| format!("{what} got, touched, dropped; handle {}", place.words());
-        let fill = |what| format!("{what}, dropped; handle {}", place.words());
-        let name = |value: &str| format!("object/{value}/{}", place.name());
-        rows.extend([
-            pair::<Samples<SAMPLES>>(name("vec-f32"), touch("Vec with room for 4096 f32"), place, Use::Touch),
-            pair::<Samples<SAMPLES>>(name("vec-f32-refill"), fill("Vec got, filled with 4096 f32"), place, Use::Fill),
-            pair::<Packet>(name("struct-200"), touch("struct of 200 bytes"), place, Use::Touch),
-            pair::<Map>(name("hash-map"), fill("HashMap got, filled with 8 pairs"), place, Use::Fill),
-        ]);
-    }
+    rows.extend(pairs_of::<Samples<SAMPLES>>("vec-f32", "Vec with room for 4096 f32 got, touched", Use::Touch));
+    rows.extend(pairs_of::<Samples<SAMPLES>>("vec-f32-refill", "Vec got, filled with 4096 f32", Use::Fill));
+    rows.extend(pairs_of::<Packet>("struct-200", "struct of 200 bytes got, touched", Use::Touch));
+    rows.extend(pairs_of::<Map>("hash-map", "HashMap got, filled with 8 pairs", Use::Fill));
     let operation = "a block of 512 f32 got, filled and sent, received, mixed and dropped, 8 in flight";
     let graph = Row::objects::<Samples<BLOCK>>("object/audio-graph", operation, AudioGraph).threads(2, LEAST);
     rows.push(beside_the_queue(graph, 1, IN_FLIGHT));
     rows
 }
 
-fn pair<T: Kept>(name: String, operation: String, place: Place, work: Use) -> Row {
-    Row::objects::<T>(name, operation, Pair { place, work })
+/// The pair with its handle in memory and in registers.
+fn pairs_of<T: Kept>(value: &str, operation: &str, work: Use) -> [Row; 2] {
+    [Place::Memory, Place::Registers].map(|place| {
+        let name = format!("object/{value}/{}", place.name());
+        Row::objects::<T>(name, format!("{operation}, dropped; handle {}", place.words()), Pair { place, work })
+    })
 }
 
 /// What is done with a value between get and drop.
+#[derive(Clone, Copy)]
 enum Use {
     Touch,
     Fill,
