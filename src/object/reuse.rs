@@ -43,7 +43,14 @@ pub trait Reuse {
 /// Whether a collection with room for this many keeps more than it may. Twice the limit is let pass: collections grow by
 /// doubling, and one that is a little too small for every use would be shrunk after each.
 fn is_above(capacity: usize, trim: usize) -> bool {
-    capacity > trim.saturating_mul(2)
+    capacity.div_ceil(2) > trim
+}
+
+/// Out of line: what a return hardly ever does should cost it no registers.
+#[cold]
+#[inline(never)]
+fn rarely<C>(collection: &mut C, trim: usize, shrink: impl FnOnce(&mut C, usize)) {
+    shrink(collection, trim);
 }
 
 macro_rules! reuse_collections {
@@ -54,7 +61,7 @@ macro_rules! reuse_collections {
             fn reuse(&mut self, trim: usize) -> bool {
                 self.clear();
                 if is_above(self.capacity(), trim) {
-                    self.shrink_to(trim);
+                    rarely(self, trim, Self::shrink_to);
                 }
                 self.capacity() > 0
             }

@@ -6,10 +6,12 @@ mod contender;
 mod contenders;
 mod crew;
 mod json;
+mod objects;
 mod queue;
 mod report;
 mod rows;
 mod timing;
+mod values;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -17,7 +17,7 @@ const SMALLEST: usize = 256;
 /// Powers of two from 256 B to 64 MiB.
 const CLASSES: usize = 19;
 /// Few, so that the thread-local stays small: every new thread has to clear it.
-const DEPTH: usize = 32;
+pub const DEPTH: usize = 32;
 
 struct Stack {
     len: Cell<usize>,

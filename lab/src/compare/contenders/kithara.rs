@@ -1,9 +1,14 @@
-//! kithara-bufpool 0.0.1-alpha5: one region with a pool of bytes. Its only way to a number of bytes is
+//! kithara-bufpool 0.0.1-alpha5: one region with a pool of bytes, one with a pool of samples. For bytes, its only way to a number of bytes is
 //! `get_with_len`, which zeroes them.
 
-use kithara_bufpool::{ByteBuffer, OverallBudget, PoolConfig, PoolRegion, pool_schema};
+use std::convert::Infallible;
+use std::marker::PhantomData;
+
+use kithara_bufpool::{ByteBuffer, OverallBudget, PoolConfig, PoolRegion, SampleBuffer, pool_schema};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects, Value};
+use crate::compare::values::{Samples, ramp};
 
 /// Shards of its pool of bytes; what may be kept is divided between them.
 const SHARDS: usize = 32;
@@ -53,5 +58,95 @@ impl Contender for Kithara {
     #[inline(always)]
     fn expose(buf: &mut ByteBuffer, len: usize) -> &mut [u8] {
         &mut buf[..len]
+    }
+}
+
+/// Shards of its pool of samples.
+const SAMPLE_SHARDS: usize = 8;
+
+pool_schema! {
+    pub SampleSchema {
+        samples: f32,
+    }
+}
+
+/// A region with a pool of samples, whose buffers come back empty.
+pub struct KitharaSamples<const N: usize>(PoolRegion<SampleSchema>);
+
+impl<const N: usize> Objects<Samples<N>> for KitharaSamples<N>
+where
+    Samples<N>: Kept<Content = [f32]>,
+{
+    const NAME: &'static str = Kithara::NAME;
+    const KIND: Kind = Kithara::KIND;
+
+    type Value = Recording<N>;
+    type Object<'p> = Recording<N>;
+
+    fn new(plan: &Plan) -> Result<Self, Cannot> {
+        let count = SAMPLE_SHARDS * plan.idle;
+        let config = PoolConfig::builder().max_buffers(count).initial_buffers(count).initial_capacity(N).build();
+        let region = SampleSchema::builder(OverallBudget(64 << 30)).samples(config).build();
+        Ok(Self(region.expect("a valid configuration")))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Recording<N> {
+        Recording(self.0.get::<f32>())
+    }
+
+    #[inline(always)]
+    fn value(object: &mut Recording<N>) -> &mut Recording<N> {
+        object
+    }
+}
+
+/// Room for `N` samples.
+pub struct Recording<const N: usize>(SampleBuffer);
+
+impl<const N: usize> Value for Recording<N> {
+    type Content = [f32];
+    type Part = f32;
+
+    #[inline(always)]
+    fn touch(&mut self) -> &mut f32 {
+        self.0.ensure_len(1).expect("within the budget");
+        self.0[0] = 1.0;
+        &mut self.0[0]
+    }
+
+    /// Samples that are not copied from others can only be written over zeroes.
+    #[inline(always)]
+    fn fill(&mut self) -> &mut f32 {
+        self.0.ensure_len(N).expect("within the budget");
+        self.0.iter_mut().zip(ramp(N)).for_each(|(to, sample)| *to = sample);
+        &mut self.0[0]
+    }
+
+    fn content(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+/// For values that it has no buffers for.
+pub struct Unknown<T>(Infallible, PhantomData<fn() -> T>);
+
+impl<T: Kept> Objects<T> for Unknown<T> {
+    const NAME: &'static str = Kithara::NAME;
+    const KIND: Kind = Kithara::KIND;
+
+    type Value = T;
+    type Object<'p> = Infallible;
+
+    fn new(_: &Plan) -> Result<Self, Cannot> {
+        Err(Cannot("keeps vectors and strings, nothing else"))
+    }
+
+    fn get(&self) -> Infallible {
+        self.0
+    }
+
+    fn value(object: &mut Infallible) -> &mut T {
+        match *object {}
     }
 }

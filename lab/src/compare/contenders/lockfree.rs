@@ -4,6 +4,7 @@
 use lockfree_object_pool::{LinearObjectPool, LinearReusable};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects};
 
 pub struct Lockfree(Vec<LinearObjectPool<Vec<u8>>>);
 
@@ -51,5 +52,29 @@ impl Contender for Lockfree {
     #[inline(always)]
     fn expose<'b>(buf: &'b mut Self::Zeroed<'_>, len: usize) -> &'b mut [u8] {
         &mut buf[..len]
+    }
+}
+
+pub struct LockfreeObjects<T>(LinearObjectPool<T>);
+
+impl<T: Kept> Objects<T> for LockfreeObjects<T> {
+    const NAME: &'static str = Lockfree::NAME;
+    const KIND: Kind = Lockfree::KIND;
+
+    type Value = T;
+    type Object<'p> = LinearReusable<'p, T>;
+
+    fn new(_: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(LinearObjectPool::new(T::fresh, T::reset)))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> LinearReusable<'_, T> {
+        self.0.pull()
+    }
+
+    #[inline(always)]
+    fn value<'o>(object: &'o mut LinearReusable<'_, T>) -> &'o mut T {
+        object
     }
 }

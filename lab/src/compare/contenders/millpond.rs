@@ -1,8 +1,9 @@
-//! millpond: `BufferPool` with its defaults.
+//! millpond: `BufferPool` and `Pool` with their defaults.
 
-use millpond::{BufferPool, PooledBuf, Recycled};
+use millpond::{BufferPool, Pool, Pooled, PooledBuf, Recycled};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects};
 
 pub struct Millpond(BufferPool);
 
@@ -43,5 +44,29 @@ impl Contender for Millpond {
     fn expose(buf: &mut PooledBuf, len: usize) -> &mut [u8] {
         buf.truncate(len);
         buf
+    }
+}
+
+pub struct MillpondObjects<T: Kept>(Pool<T>);
+
+impl<T: Kept> Objects<T> for MillpondObjects<T> {
+    const NAME: &'static str = Millpond::NAME;
+    const KIND: Kind = Millpond::KIND;
+
+    type Value = T;
+    type Object<'p> = Pooled<T>;
+
+    fn new(_: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(Pool::builder().create(T::fresh).build().expect("the defaults are valid")))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Pooled<T> {
+        self.0.get()
+    }
+
+    #[inline(always)]
+    fn value(object: &mut Pooled<T>) -> &mut T {
+        object
     }
 }

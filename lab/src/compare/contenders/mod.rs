@@ -1,10 +1,13 @@
 //! Everything that is compared, one file each.
 
 mod floor;
+pub mod floor_objects;
 mod millpond;
 mod raw;
 mod vec;
 
+#[cfg(feature = "rivals")]
+mod buffer_pool;
 #[cfg(feature = "rivals")]
 mod bytes_mut;
 #[cfg(feature = "rivals")]
@@ -12,7 +15,7 @@ mod bytesbuf;
 #[cfg(feature = "rivals")]
 mod jemalloc;
 #[cfg(feature = "rivals")]
-mod kithara;
+pub mod kithara;
 #[cfg(feature = "rivals")]
 mod lockfree;
 #[cfg(feature = "rivals")]
@@ -24,11 +27,14 @@ mod opool;
 #[cfg(feature = "rivals")]
 mod santh;
 #[cfg(feature = "rivals")]
+mod sharded_slab;
+#[cfg(feature = "rivals")]
 mod zeropool_0_3;
 #[cfg(feature = "rivals")]
 mod zeropool_0_7;
 
 use super::contender::Visit;
+use super::objects::{Kept, VisitObjects};
 
 /// Visits all contenders, in the order of the tables.
 pub fn each(visitor: &mut impl Visit) {
@@ -54,12 +60,31 @@ pub fn each(visitor: &mut impl Visit) {
     }
 }
 
+/// Visits all contenders for values of type `T`.
+pub fn each_for<T: Kept>(visitor: &mut impl VisitObjects<T>) {
+    visitor.visit::<millpond::MillpondObjects<T>>();
+    visitor.visit::<floor_objects::FloorObjects<T>>();
+    #[cfg(feature = "rivals")]
+    {
+        visitor.visit::<object_pool::ObjectPoolObjects<T>>();
+        visitor.visit::<opool::OpoolObjects<T>>();
+        visitor.visit::<lockfree::LockfreeObjects<T>>();
+        visitor.visit::<sharded_slab::ShardedSlab<T>>();
+        visitor.visit::<T::Kithara>();
+        visitor.visit::<buffer_pool::BufferPool<T>>();
+    }
+    visitor.visit::<vec::SystemObjects>();
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
     use std::thread;
 
-    use super::each;
-    use crate::compare::contender::{Contender, Plan, Visit};
+    use super::{each, each_for};
+    use crate::compare::contender::{Contender, Kind, Plan, Visit};
+    use crate::compare::objects::{Kept, Objects, Value, VisitObjects};
+    use crate::compare::values::{BLOCK, Map, Packet, SAMPLES, Samples};
 
     const SIZES: [usize; 4] = [1, 1024, 4096, 65_536];
 
@@ -110,8 +135,75 @@ mod tests {
         });
     }
 
+    impl<T: Kept> VisitObjects<T> for Promises
+    where
+        T::Content: PartialEq + Debug,
+    {
+        fn visit<C: Objects<T>>(&mut self) {
+            values_are_empty_again_and_have_kept_their_room::<T, C>();
+            values_out_at_once_are_different_ones::<T, C>();
+            values_go_home_from_other_threads::<T, C>();
+            C::leave_thread();
+        }
+    }
+
+    fn values_are_empty_again_and_have_kept_their_room<T: Kept, C: Objects<T>>()
+    where
+        T::Content: PartialEq + Debug,
+    {
+        let Ok(pool) = C::new(&Plan::of(&[])) else { return };
+        let mut places = Vec::new();
+        for _ in 0..32 {
+            let mut object = pool.get();
+            assert_eq!(C::value(&mut object).content(), T::fresh().content(), "{}", C::NAME);
+            places.push(C::value(&mut object).fill() as *mut _);
+            assert_ne!(C::value(&mut object).content(), T::fresh().content(), "{}", C::NAME);
+        }
+        if C::KIND != Kind::Allocator {
+            places.sort_unstable();
+            places.dedup();
+            assert!(places.len() <= 16, "{}: {} values where one was out at a time", C::NAME, places.len());
+        }
+    }
+
+    fn values_out_at_once_are_different_ones<T: Kept, C: Objects<T>>() {
+        let Ok(pool) = C::new(&Plan { idle: 2, ..Plan::of(&[]) }) else { return };
+        for _ in 0..3 {
+            let (mut one, mut other) = (pool.get(), pool.get());
+            let one = C::value(&mut one).touch() as *mut _;
+            assert_ne!(one, C::value(&mut other).touch() as *mut _, "{}", C::NAME);
+        }
+    }
+
+    fn values_go_home_from_other_threads<T: Kept, C: Objects<T>>()
+    where
+        T::Content: PartialEq + Debug,
+    {
+        let plan = Plan { handover: true, threads: 2, idle: 4, ..Plan::of(&[]) };
+        let Ok(pool) = C::new(&plan) else { return };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                let mut object = pool.get();
+                C::value(&mut object).fill();
+                scope.spawn(move || {
+                    assert_ne!(C::value(&mut object).content(), T::fresh().content(), "{}", C::NAME);
+                });
+            }
+        });
+        let mut object = pool.get();
+        assert_eq!(C::value(&mut object).content(), T::fresh().content(), "{}", C::NAME);
+    }
+
     #[test]
     fn contenders_give_what_the_rows_ask_for() {
         each(&mut Promises);
+    }
+
+    #[test]
+    fn contenders_give_the_values_that_the_rows_ask_for() {
+        each_for::<Samples<SAMPLES>>(&mut Promises);
+        each_for::<Samples<BLOCK>>(&mut Promises);
+        each_for::<Packet>(&mut Promises);
+        each_for::<Map>(&mut Promises);
     }
 }

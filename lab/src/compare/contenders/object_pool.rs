@@ -4,6 +4,7 @@
 use object_pool::{Pool, Reusable};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects};
 
 /// What its documentation begins with.
 const KEPT: usize = 32;
@@ -49,5 +50,32 @@ impl Contender for ObjectPool {
     #[inline(always)]
     fn expose<'b>(buf: &'b mut Self::Zeroed<'_>, len: usize) -> &'b mut [u8] {
         &mut buf[..len]
+    }
+}
+
+/// Reset by the caller after the pull, where its documentation does.
+pub struct ObjectPoolObjects<T>(Pool<T>);
+
+impl<T: Kept> Objects<T> for ObjectPoolObjects<T> {
+    const NAME: &'static str = ObjectPool::NAME;
+    const KIND: Kind = ObjectPool::KIND;
+
+    type Value = T;
+    type Object<'p> = Reusable<'p, T>;
+
+    fn new(_: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(Pool::new(KEPT, T::fresh)))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Reusable<'_, T> {
+        let mut object = self.0.pull(T::fresh);
+        object.reset();
+        object
+    }
+
+    #[inline(always)]
+    fn value<'o>(object: &'o mut Reusable<'_, T>) -> &'o mut T {
+        object
     }
 }

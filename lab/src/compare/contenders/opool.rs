@@ -4,6 +4,7 @@
 use opool::{Pool, PoolAllocator, RefGuard};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects};
 
 /// What its documentation keeps.
 const KEPT: usize = 64;
@@ -65,5 +66,44 @@ impl Contender for Opool {
     #[inline(always)]
     fn expose<'b>(buf: &'b mut Self::Zeroed<'_>, len: usize) -> &'b mut [u8] {
         &mut buf[..len]
+    }
+}
+
+/// Values that are reset when they come back.
+pub struct Reset;
+
+impl<T: Kept> PoolAllocator<T> for Reset {
+    #[inline]
+    fn allocate(&self) -> T {
+        T::fresh()
+    }
+
+    #[inline]
+    fn reset(&self, value: &mut T) {
+        value.reset();
+    }
+}
+
+pub struct OpoolObjects<T: Kept>(Pool<Reset, T>);
+
+impl<T: Kept> Objects<T> for OpoolObjects<T> {
+    const NAME: &'static str = Opool::NAME;
+    const KIND: Kind = Opool::KIND;
+
+    type Value = T;
+    type Object<'p> = RefGuard<'p, Reset, T>;
+
+    fn new(plan: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(Pool::new(plan.idle.max(KEPT), Reset)))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Self::Object<'_> {
+        self.0.get()
+    }
+
+    #[inline(always)]
+    fn value<'o>(object: &'o mut Self::Object<'_>) -> &'o mut T {
+        object
     }
 }

@@ -1,6 +1,9 @@
-//! `Vec` on the system's allocator, which is this program's global one.
+//! `Vec` and `Box` on the system's allocator, which is this program's global one.
+
+use std::borrow::BorrowMut;
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::objects::{Kept, Objects};
 
 pub struct SystemVec;
 
@@ -37,5 +40,30 @@ impl Contender for SystemVec {
     #[inline(always)]
     fn expose(buf: &mut Vec<u8>, len: usize) -> &mut [u8] {
         &mut buf[..len]
+    }
+}
+
+/// A value made for each use, on the system's allocator.
+pub struct SystemObjects;
+
+impl<T: Kept> Objects<T> for SystemObjects {
+    const NAME: &'static str = "Box or Vec, system malloc";
+    const KIND: Kind = Kind::Allocator;
+
+    type Value = T;
+    type Object<'p> = T::Alone;
+
+    fn new(_: &Plan) -> Result<Self, Cannot> {
+        Ok(Self)
+    }
+
+    #[inline(always)]
+    fn get(&self) -> T::Alone {
+        T::fresh().into()
+    }
+
+    #[inline(always)]
+    fn value(object: &mut T::Alone) -> &mut T {
+        object.borrow_mut()
     }
 }

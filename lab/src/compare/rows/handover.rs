@@ -14,7 +14,7 @@ use crate::process;
 
 const BYTES: usize = 4 << 10;
 /// Buffers that each pair passes at least in a turn.
-const LEAST: u64 = 1 << 12;
+pub const LEAST: u64 = 1 << 12;
 /// Places in the queue.
 const CAPACITY: usize = 256;
 const QUEUE: &str = "queue alone";
@@ -32,7 +32,7 @@ fn queue(pairs: usize, buffers: Option<u64>) -> Row {
         iterations: iterations(pairs, buffers),
         threads: 2 * pairs,
         least: LEAST,
-        entries: Box::new(move || vec![queue_alone(pairs)]),
+        entries: Box::new(move || vec![queue_alone(pairs, CAPACITY)]),
     }
 }
 
@@ -41,13 +41,18 @@ fn handover(pairs: usize, buffers: Option<u64>) -> Row {
     let row = Row::new(format!("handover/{pairs}:{pairs}"), operation, Handover { pairs })
         .operations(pairs as u64)
         .threads(2 * pairs, LEAST);
+    Row { iterations: iterations(pairs, buffers), ..beside_the_queue(row, pairs, CAPACITY) }
+}
+
+/// The row with such a queue alone as one more entry.
+pub fn beside_the_queue(row: Row, pairs: usize, capacity: usize) -> Row {
     let contenders = row.entries;
     let entries = Box::new(move || {
-        let mut entries = vec![queue_alone(pairs)];
+        let mut entries = vec![queue_alone(pairs, capacity)];
         entries.extend(contenders());
         entries
     });
-    Row { iterations: iterations(pairs, buffers), entries, ..row }
+    Row { entries, ..row }
 }
 
 /// Each of the pairs passes as many as there are iterations.
@@ -55,9 +60,9 @@ fn iterations(pairs: usize, buffers: Option<u64>) -> Option<u64> {
     Some(buffers?.div_ceil(pairs as u64).max(1))
 }
 
-fn queue_alone(pairs: usize) -> Entry {
+fn queue_alone(pairs: usize, capacity: usize) -> Entry {
     let cell = move |iterations| {
-        let queue = Queue::new(CAPACITY);
+        let queue = Queue::new(capacity);
         let send = || queue.send(black_box(1_usize));
         let receive = || {
             black_box(queue.receive());
@@ -143,7 +148,7 @@ impl<C: Contender> Passing<C> {
 /// `pairs` senders and as many receivers, each `iterations` times. Senders and receivers stay on different
 /// processors: left to the scheduler a sender and its receiver may share one, and then nothing is passed between
 /// caches.
-fn pass(
+pub fn pass(
     pairs: usize,
     iterations: u64,
     send: impl Fn() + Sync,

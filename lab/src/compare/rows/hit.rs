@@ -25,7 +25,7 @@ pub fn rows() -> Vec<Row> {
 
 /// Where the handle is between get and drop.
 #[derive(Clone, Copy)]
-enum Place {
+pub enum Place {
     /// Forced through memory, as when it is stored, passed on or held across a call.
     Memory,
     /// Where the compiler likes it; only the touched byte is looked at.
@@ -33,14 +33,14 @@ enum Place {
 }
 
 impl Place {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Registers => "registers",
         }
     }
 
-    fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Self::Memory => "forced through memory",
             Self::Registers => "in registers",

@@ -5,6 +5,7 @@ mod handover;
 mod hit;
 mod live;
 mod mixed;
+mod objects;
 mod pools;
 mod short;
 mod threads;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use super::contender::{Cannot, Contender, Kind, Visit};
 use super::contenders;
+use super::objects::{Kept, Objects, VisitObjects};
 
 /// The name of a contender, and either its cell or the reason why it has none.
 pub struct Entry {
@@ -45,6 +47,14 @@ pub trait Pattern {
     fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot>;
 }
 
+/// A measured pattern of the use of values, the same for every contender that keeps them.
+pub trait ObjectPattern<T: Kept> {
+    fn cell<C: Objects<T>>(&self) -> Result<Box<dyn Cell>, Cannot>;
+}
+
+/// Sets up the entries of a row.
+type Entries = Box<dyn Fn() -> Vec<Entry> + Send + Sync>;
+
 /// A line of the comparison.
 pub struct Row {
     pub name: String,
@@ -58,7 +68,7 @@ pub struct Row {
     pub threads: usize,
     /// Iterations below which a turn could be over before all of its threads run.
     pub least: u64,
-    entries: Box<dyn Fn() -> Vec<Entry> + Send + Sync>,
+    entries: Entries,
 }
 
 impl Row {
@@ -73,6 +83,24 @@ impl Row {
             contenders::each(&mut all);
             all.entries
         });
+        Self::of(name, operation, entries)
+    }
+
+    /// A row with every contender for values of type `T`.
+    fn objects<T: Kept>(
+        name: impl Into<String>,
+        operation: impl Into<String>,
+        pattern: impl ObjectPattern<T> + Send + Sync + 'static,
+    ) -> Self {
+        let entries = Box::new(move || {
+            let mut all = All { pattern: &pattern, entries: Vec::new() };
+            contenders::each_for::<T>(&mut all);
+            all.entries
+        });
+        Self::of(name, operation, entries)
+    }
+
+    fn of(name: impl Into<String>, operation: impl Into<String>, entries: Entries) -> Self {
         Self {
             name: name.into(),
             operation: operation.into(),
@@ -109,6 +137,12 @@ impl<P: Pattern> Visit for All<'_, P> {
     }
 }
 
+impl<T: Kept, P: ObjectPattern<T>> VisitObjects<T> for All<'_, P> {
+    fn visit<C: Objects<T>>(&mut self) {
+        self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
+    }
+}
+
 /// So many threads, in words.
 fn in_words(count: usize) -> String {
     if count == 1 { "1 thread".to_owned() } else { format!("{count} threads") }
@@ -127,5 +161,6 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(handover::rows(buffers));
     rows.extend(short::rows());
     rows.extend(pools::rows());
+    rows.extend(objects::rows());
     rows
 }
