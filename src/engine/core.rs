@@ -36,7 +36,7 @@ pub(crate) trait Keeper: Send + Sync + 'static {
 
     /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no
     /// magazine busy, so this may run user code, which may use pools. It must not unwind: see
-    /// [`panics`](super::panics).
+    /// [`panics`].
     fn vacate(&self, content: &Self::Content, class: usize) -> usize;
 }
 

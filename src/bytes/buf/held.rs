@@ -8,7 +8,6 @@
 use std::ptr::NonNull;
 
 use crate::engine::count::Count;
-use crate::engine::slot::Slot;
 use crate::memory::{Block, wipe};
 use crate::sync::Cell;
 
@@ -24,7 +23,8 @@ pub(crate) struct Held {
 }
 
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Slot<Held>>() == 128, "the crate's documentation says what a buffer pays");
+const _: () =
+    assert!(size_of::<crate::engine::slot::Slot<Held>>() == 128, "the crate's documentation says what a buffer pays");
 
 impl Held {
     pub(crate) fn new(block: Block, capacity: usize) -> Self {
