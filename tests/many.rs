@@ -69,6 +69,18 @@ fn an_iterator_that_uses_the_pool_or_panics_does_no_harm() {
 }
 
 #[test]
+fn batches_alone_come_to_be_served_by_the_cache() {
+    let pool = BufferPool::new();
+    for _ in 0..3 {
+        drop(pool.get_many([Capacity(1000); 20]));
+    }
+    let before = pool.stats();
+    drop(pool.get_many([Capacity(1000); 20]));
+    let stats = pool.stats();
+    assert_eq!((stats.cache_hits - before.cache_hits, stats.depot_hits - before.depot_hits), (20, 0), "{stats}");
+}
+
+#[test]
 fn the_handles_may_leave_one_by_one() {
     let pool = BufferPool::new();
     let mut handles = pool.get_many([100; 10]).into_iter();

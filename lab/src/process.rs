@@ -33,8 +33,7 @@ pub fn peak_resident() -> Option<u64> {
 
 /// Starts the peak of [`peak_resident`] anew; where the system refuses, the peak is that of the whole process.
 pub fn forget_peak() {
-    // Refused without procfs or in some containers: then the later figures are upper bounds, and no worse.
-    let _ = fs::write("/proc/self/clear_refs", "5");
+    let _ = fs::write("/proc/self/clear_refs", "5"); // Refused in some containers: later figures are upper bounds then.
 }
 
 #[cfg(unix)]
@@ -61,8 +60,7 @@ pub fn stay_on(nth: usize) {
         one.set(processors[nth % processors.len()])?;
         sched_setaffinity(this, &one)
     };
-    // Refused in some sandboxes: then the figures are those of threads that the scheduler moves.
-    let _ = stay();
+    let _ = stay(); // Refused in some sandboxes: the figures are those of threads that the scheduler moves then.
 }
 
 #[cfg(not(target_os = "linux"))]

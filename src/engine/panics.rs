@@ -28,15 +28,10 @@ pub(crate) fn contain<R>(work: impl FnOnce() -> R) -> Option<R> {
 #[cold]
 fn keep(panic: Box<dyn Any + Send>) {
     let mut panic = Some(panic);
-    // An error: the thread ends.
-    let _ = PENDING.try_with(|pending| {
-        let earlier = pending.take();
-        if earlier.is_none() && !thread::panicking() {
-            pending.set(panic.take());
-        } else {
-            pending.set(earlier);
-        }
-    });
+    let mut keep_first = |pending: &Cell<Option<_>>| pending.set(pending.take().or_else(|| panic.take()));
+    if !thread::panicking() {
+        let _ = PENDING.try_with(&mut keep_first); // An error as the thread ends: nobody can be told then.
+    }
     if let Some(panic) = panic {
         dispose(panic);
     }

@@ -19,5 +19,5 @@ pub(crate) fn prefetch(ptr: NonNull<u8>) {
         std::arch::asm!("prfm pstl1keep, [{}]", in(reg) ptr.as_ptr(), options(readonly, nostack, preserves_flags));
     }
     #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-    let _ = ptr;
+    let _ = ptr; // No instruction to give it to.
 }

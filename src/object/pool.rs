@@ -81,17 +81,17 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
     }
 }
 
-/// A place among the objects that the pool may have. Given up unless it is kept.
-pub(crate) struct Place<'a>(&'a AtomicUsize);
+/// The claim of one value on `max_objects`. Given up unless it is kept.
+pub(crate) struct Reservation<'a>(&'a AtomicUsize);
 
-impl Place<'_> {
+impl Reservation<'_> {
     /// A value has it now.
     pub(crate) fn keep(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -99,12 +99,12 @@ impl Drop for Place<'_> {
 
 impl<T> ObjectKeeper<T> {
     /// Room for one more value.
-    pub(crate) fn reserve(&self) -> Result<Place<'_>, Error> {
+    pub(crate) fn reserve(&self) -> Result<Reservation<'_>, Error> {
         let limit = self.options.max_objects;
         // Relaxed: only the number counts.
         let raise = |objects| Some(objects).filter(|&objects| objects < limit).map(|objects| objects + 1);
         match self.objects.fetch_update(Relaxed, Relaxed, raise) {
-            Ok(_) => Ok(Place(&self.objects)),
+            Ok(_) => Ok(Reservation(&self.objects)),
             Err(_) => Err(Error::Exhausted { limit }),
         }
     }

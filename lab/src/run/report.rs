@@ -1,7 +1,5 @@
 //! The table of a run: one line per source of buffers, medians and bests over its rounds.
 
-use std::fmt::Write;
-
 use super::round::Outcome;
 use super::source::Kind;
 use crate::size::Bytes;
@@ -31,19 +29,14 @@ impl Rounds {
 
 /// Everything a run prints on stdout.
 pub fn text(all: &[Rounds], links: usize) -> String {
-    let mut text = String::new();
     let Some(first) = all.iter().flat_map(|rounds| &rounds.outcomes).next() else {
-        return text;
+        return String::new();
     };
-    // Writing into a string does not fail.
-    let _ = writeln!(text, "files   {}{}", first.files, passed_by(links));
-    let _ = writeln!(text, "bytes   {}", first.bytes);
-    let _ = writeln!(text, "digest  {}\n", first.digest);
-    let _ = writeln!(text, "{}", table(all));
-    for statistics in all.iter().filter_map(|rounds| rounds.outcomes.last()?.statistics.as_ref()) {
-        let _ = writeln!(text, "\nstatistics of the pool in its last round\n{}", statistics.trim_end());
-    }
-    text
+    let (files, bytes, digest) = (first.files, first.bytes, first.digest);
+    let head = format!("files   {files}{}\nbytes   {bytes}\ndigest  {digest}\n\n{}\n", passed_by(links), table(all));
+    let of_pools = all.iter().filter_map(|rounds| rounds.outcomes.last()?.statistics.as_ref());
+    let statistics = of_pools.map(|text| format!("\nstatistics of the pool in its last round\n{}\n", text.trim_end()));
+    head + &statistics.collect::<String>()
 }
 
 fn passed_by(links: usize) -> String {

@@ -77,10 +77,12 @@ pub(in crate::object) fn obtain_idle<T: Reuse + Send + 'static>(
 
 /// A new value.
 fn make<T: Reuse + Send + 'static>(core: &ObjectCore<T>) -> Result<Pooled<T>, Error> {
-    let place = core.keeper().reserve()?;
+    // What making room in the cache has dropped is told before `create` may panic, too.
+    panics::resume();
+    let reservation = core.keeper().reserve()?;
     let value = core.keeper().create()?;
     let slot = birth(core, value).map_err(|(_, error)| error)?;
-    place.keep();
+    reservation.keep();
     // SAFETY: just born, so held; a slot of this pool.
     Ok(unsafe { Pooled::new(slot, core.core().lane_of(STORE)) })
 }
@@ -93,12 +95,12 @@ pub(in crate::object) fn adopt<T: Reuse + Send + 'static>(
     if core.keeper().is_closed() {
         return Err((value, Error::Closed));
     }
-    let place = match core.keeper().reserve() {
-        Ok(place) => place,
+    let reservation = match core.keeper().reserve() {
+        Ok(reservation) => reservation,
         Err(error) => return Err((value, error)),
     };
     let slot = birth(core, value)?;
-    place.keep();
+    reservation.keep();
     core.core().uncount_fresh(STORE);
     // SAFETY: just born, so held; a slot of this pool.
     let pooled = unsafe { Pooled::new(slot, core.core().lane_of(STORE)) };
