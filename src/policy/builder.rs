@@ -10,7 +10,7 @@ use crate::policy::error::BuildError;
 const MAX_ALIGNMENT: usize = 2 << 20;
 const DEFAULT_ALIGNMENT: usize = 64;
 const DEFAULT_THREAD_CACHE: usize = 4 << 20;
-/// The most that lies idle by default, and the share of memory on small machines.
+/// The most that lies idle by default, and the share of memory where there is little.
 const MAX_DEFAULT_IDLE: usize = 256 << 20;
 const IDLE_SHARE: usize = 8;
 
@@ -70,7 +70,7 @@ impl Bounds {
 /// | [`alignment`](Self::alignment) | 64 bytes |
 /// | [`max_request`](Self::max_request) | `isize::MAX` bytes |
 /// | [`prefill`](Self::prefill) | nothing |
-/// | [`max_idle`](Self::max_idle) | an eighth of the machine's memory, at most 256 MiB |
+/// | [`max_idle`](Self::max_idle) | an eighth of the memory that the process may use, at most 256 MiB |
 /// | [`max_idle_per_class`](Self::max_idle_per_class) | no limit |
 /// | [`thread_cache`](Self::thread_cache) | 4 MiB for each thread |
 /// | [`budget`](Self::budget) | [`Budget::process`] |
@@ -111,7 +111,7 @@ pub struct BufferPoolBuilder {
 }
 
 impl Default for BufferPoolBuilder {
-    /// The defaults of this machine.
+    /// The defaults for this process.
     fn default() -> Self {
         BufferPoolBuilder {
             name: None,
@@ -119,7 +119,7 @@ impl Default for BufferPoolBuilder {
             alignment: DEFAULT_ALIGNMENT,
             max_request: isize::MAX as usize,
             prefill: Vec::new(),
-            max_idle: os::total_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
+            max_idle: os::usable_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
             max_idle_per_class: usize::MAX,
             thread_cache: DEFAULT_THREAD_CACHE,
             bounds: Bounds::default(),
@@ -158,6 +158,10 @@ impl BufferPoolBuilder {
 
     /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back
     /// beyond them is freed.
+    ///
+    /// For the default, the memory that the process may use is the machine's, or on Linux less where control groups
+    /// (`memory.max`, `memory.high`; in version 1 `memory.limit_in_bytes`) or the limit on addresses (`RLIMIT_AS`) say so.
+    /// The system is asked when the process makes its first builder; what changes later has no effect.
     pub fn max_idle(mut self, bytes: usize) -> Self {
         self.max_idle = bytes;
         self
