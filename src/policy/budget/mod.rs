@@ -88,7 +88,7 @@ impl Budget {
     #[must_use]
     pub fn process() -> &'static Budget {
         static PROCESS: OnceLock<Budget> = OnceLock::new();
-        PROCESS.get_or_init(|| Budget::new(os::total_memory().map_or(usize::MAX, |all| all / PROCESS_SHARE)))
+        PROCESS.get_or_init(|| Budget::new(os::usable_memory().map_or(usize::MAX, |all| all / PROCESS_SHARE)))
     }
 
     /// A budget within this one, of at most so many bytes. It may be more than this one has: then this one's limit
