@@ -8,7 +8,7 @@ mod room;
 
 use std::ptr::NonNull;
 
-use crate::engine::cache::{self, Cache};
+use crate::engine::cache::{AtHand, Cache};
 use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Heed, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
@@ -526,21 +526,21 @@ unsafe fn put_with(
     cache: &Cache,
     lane: Lane,
     slot: SlotPtr,
-    disturbed: impl FnOnce(NonNull<Magazine>, Unsettled) -> bool,
+    disturbed: impl FnOnce(AtHand<'_>, NonNull<Magazine>, Unsettled) -> bool,
 ) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => disturbed(magazine.into(), push),
+        Push::Unsettled(push) => disturbed(cache.at_hand(), magazine.into(), push),
     }
 }
 
 /// As [`settle`]; then goes on with what the destructors of slots' contents panicked, since the hit path does not ask.
 #[cold]
 #[inline(never)]
-fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
-    let taken = settle(magazine, push);
+fn put_disturbed(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+    let taken = settle(cache, magazine, push);
     // A slot that is still the caller's was refused, and nothing was retired.
     if taken {
         panics::resume();
@@ -549,11 +549,11 @@ fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
 }
 
 /// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
-fn settle(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+fn settle(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `leave`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Leave) {
-        cache::with(|cache| leave(cache, magazine));
+        cache.with(|cache| leave(cache, magazine));
     }
     stay.is_some()
 }
