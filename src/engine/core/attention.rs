@@ -112,6 +112,13 @@ impl Core {
         self.stores.iter().map(Store::idle_bytes).fold(0, usize::saturating_add)
     }
 
+    /// Retires idle slots until at most so many bytes lie idle; how many bytes are free.
+    pub(crate) fn trim(&self, keep: usize) -> usize {
+        // Slots that stand for nothing go when all are to go.
+        let wanted = if keep == 0 { usize::MAX } else { self.idle_bytes().saturating_sub(keep) };
+        self.reclaim(wanted, Reach::Caches)
+    }
+
     /// Retires idle slots until so many bytes are free; how many are. Largest classes first, depots before caches.
     pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
         let missing = |freed| wanted.saturating_sub(freed);
