@@ -164,10 +164,12 @@ impl Store {
             from_depot -= 1;
             each(slot);
         }
-        self.take_from_depot(from_depot, each);
+        if from_depot > 0 {
+            self.take_from_depot(cache, from_depot, each);
+        }
     }
 
-    fn take_from_depot(&self, count: usize, mut each: impl FnMut(SlotPtr)) {
+    fn take_from_depot(&self, cache: &Cache, count: usize, mut each: impl FnMut(SlotPtr)) {
         let mut taken = 0;
         while taken < count {
             let mut loot = Loot::new();
@@ -180,10 +182,19 @@ impl Store {
             let (rest, mine) = loot.as_slice().split_at(loot.len() - wanted);
             mine.iter().rev().for_each(|&slot| each(slot));
             taken += wanted;
-            // SAFETY: popped above; the caller keeps the core.
-            unsafe { Store::put_back(self, rest) };
+            self.keep_surplus(cache, rest);
         }
         self.depot_hits.fetch_add(taken as u64, Relaxed);
+    }
+
+    /// Finds a place for slots that came out of the depot with others: this thread's magazine, which is empty, if it has
+    /// room.
+    fn keep_surplus(&self, cache: &Cache, slots: &[SlotPtr]) {
+        match self.magazine_of(cache).filter(|magazine| !self.heeds_attention(magazine)) {
+            Some(magazine) if !slots.is_empty() => self.refill(cache, magazine.into(), slots),
+            // SAFETY: popped by the caller, who keeps the core.
+            _ => unsafe { Store::put_back(self, slots) },
+        }
     }
 
     /// Gives slots, newest last, to the depot in one exchange, or to the system if they may not stay.
