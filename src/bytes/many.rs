@@ -111,6 +111,10 @@ impl Group {
         self.count - self.bufs.len()
     }
 
+    fn lacking(&self) -> Amount {
+        self.part().charge_for(self.lacks())
+    }
+
     fn part(&self) -> Part {
         Part { class: self.store, count: self.count, each: Amount::bytes(self.layout.size()) }
     }
@@ -131,9 +135,14 @@ impl Group {
 
     fn obtain_within(&mut self, core: &ByteCore, requested: usize) -> Result<(), Error> {
         let leaf = core.keeper().leaf();
-        let needed = self.part().charge_for(self.count);
-        let obtained =
-            climb(leaf, Some(core.core()), needed, self, |group| group.complete(core), |group| group.steal(core));
+        let obtained = climb(
+            leaf,
+            Some(core.core()),
+            |group| group.lacking(),
+            self,
+            |group| group.complete(core),
+            |group| group.steal(core),
+        );
         obtained.map_err(|short| short.into_error(requested))
     }
 
@@ -143,8 +152,7 @@ impl Group {
         if self.lacks() == 0 {
             return Ok(());
         }
-        let lacking = self.part().charge_for(self.lacks());
-        let mut reservation = core.keeper().leaf().reserve(lacking)?;
+        let mut reservation = core.keeper().leaf().reserve(self.lacking())?;
         while self.lacks() > 0 {
             let born = taken::obtain_charged(core, self.store, self.layout, self.want, &mut reservation);
             self.bufs.push(PooledBuf::empty(born.ok_or(Short::System)?));

@@ -116,7 +116,7 @@ pub(in crate::bytes) fn obtain_within(core: &ByteCore, size: usize, want: Want) 
         None => climb(
             keeper.leaf(),
             Some(core.core()),
-            Amount::bytes(layout.size()),
+            |()| Amount::bytes(layout.size()),
             &mut (),
             |()| charged_birth(core, store, layout, want),
             |()| core.core().steal(store),
@@ -224,7 +224,7 @@ pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, cou
             let born = climb(
                 core.keeper().leaf(),
                 None,
-                needed,
+                |()| needed,
                 &mut (),
                 |()| charged_birth(core, store, layout, Want::Zeroed),
                 |()| None,

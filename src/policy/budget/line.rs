@@ -196,7 +196,7 @@ enum Admitted {
 fn raise_attention(at: &Arc<Node>) {
     while !at.raised().load(Relaxed) {
         let before = at.tree().lock().lowered;
-        at.each_pool(&|_| true, &mut |core| {
+        at.each_pool(&mut |core| {
             while !core.is_attended() {
                 let before = at.tree().lock().lowered;
                 core.raise_attention();

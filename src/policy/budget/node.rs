@@ -442,17 +442,21 @@ impl Node {
     }
 
     /// Visits the pools of this node and of those below it, without a lock held, until told to stop.
-    pub(super) fn each_pool(&self, within: &impl Fn(&Node) -> bool, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
+    pub(super) fn each_pool(&self, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
+        self.each_own_pool(visit) && self.children().all(|child| child.each_pool(visit))
+    }
+
+    /// Visits the pools of this node alone.
+    fn each_own_pool(&self, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
         let mut last = 0;
         loop {
             let next = locked(&self.members).pool_after(last);
-            let Some((id, core)) = next else { break };
+            let Some((id, core)) = next else { return true };
             if !visit(&core) {
                 return false;
             }
             last = id;
         }
-        self.children().filter(|child| within(child)).all(|child| child.each_pool(within, visit))
     }
 
     pub(super) fn children(&self) -> impl Iterator<Item = Arc<Node>> + '_ {
@@ -470,13 +474,19 @@ impl Node {
 
     /// Has idle memory under this node given up until so many bytes are free; how many are.
     pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
-        let mut freed = 0;
-        // What a minimum covers is free for its own pools alone.
-        let beyond = |node: &Node| node.min == 0 || node.beyond.load(Relaxed) > 0;
-        self.each_pool(&beyond, &mut |core| {
-            freed += core.reclaim(wanted - freed, reach);
+        let mut freed = 0_usize;
+        self.each_own_pool(&mut |core| {
+            freed = freed.saturating_add(core.reclaim(wanted - freed, reach));
             freed < wanted
         });
+        for child in self.children() {
+            // What a minimum covers is free for its own pools alone.
+            let of_use = if child.min == 0 { usize::MAX } else { child.beyond.load(Relaxed) };
+            let missing = wanted.saturating_sub(freed).min(of_use);
+            if missing > 0 {
+                freed = freed.saturating_add(child.reclaim(missing, reach).min(of_use));
+            }
+        }
         freed
     }
 
