@@ -176,8 +176,10 @@ impl Group {
 
     /// Where some may come from outside the budget.
     fn obtain_one_by_one(&mut self, core: &ByteCore) -> Result<(), Error> {
+        // Not the block's size, which may be above the class, rounded up as it is.
+        let size = core.keeper().classes().sizes().get(self.store).copied().unwrap_or(self.layout.size());
         while self.lacks() > 0 {
-            let taken = taken::obtain(core, self.layout.size().min(core.keeper().max_request()), self.want)?;
+            let taken = taken::obtain(core, size.min(core.keeper().max_request()), self.want)?;
             self.bufs.push(PooledBuf::empty(taken));
         }
         Ok(())
