@@ -182,7 +182,7 @@ impl Budget {
         self.node.set_limit(bytes);
         let excess = self.used().saturating_sub(bytes);
         if excess > 0 {
-            self.node.reclaim(excess, Reach::Caches);
+            self.node.reclaim(excess, Reach::Caches, &self.node);
         }
         line::limit_changed(&self.node);
     }

@@ -96,13 +96,6 @@ pub(crate) struct Refusal<'a> {
     pub(crate) queued: bool,
 }
 
-impl Refusal<'_> {
-    /// How many bytes would have to be released for this charge, if that would help.
-    pub(crate) fn missing(&self, amount: Amount) -> usize {
-        self.node.missing(amount)
-    }
-}
-
 /// Who wants to be charged.
 #[derive(Clone, Copy)]
 pub(crate) enum Who<'a> {
@@ -228,9 +221,14 @@ impl Node {
         self.limit().saturating_sub(self.used())
     }
 
-    /// How many bytes would have to be released here for this charge, if that would help.
-    pub(super) fn missing(&self, amount: Amount) -> usize {
-        if self.unit == Unit::Values { 0 } else { amount.bytes.saturating_sub(self.available()) }
+    /// How many bytes would have to be released here for a charge by this leaf, if that would help.
+    pub(super) fn missing(self: &Arc<Self>, leaf: &Arc<Self>, amount: Amount) -> usize {
+        if self.unit == Unit::Values {
+            return 0;
+        }
+        let below = leaf.path().take_while(|node| !Arc::ptr_eq(node, self));
+        let rest = below.fold(amount.bytes, |rest, node| rest.saturating_sub(node.unclaimed.load(Relaxed)));
+        rest.saturating_sub(self.available())
     }
 
     /// What could be charged here now: what this node and all above it would take.
@@ -472,8 +470,8 @@ impl Node {
         locked(&self.members).pools.iter().map(|(_, name, core)| (name.clone(), core.clone())).collect()
     }
 
-    /// Has idle memory under this node given up until so many bytes are free; how many are.
-    pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
+    /// Has idle memory under this node given up until so many bytes are free for `leaf`; how many are.
+    pub(crate) fn reclaim(&self, wanted: usize, reach: Reach, leaf: &Arc<Self>) -> usize {
         let mut freed = 0_usize;
         self.each_own_pool(&mut |core| {
             freed = freed.saturating_add(core.reclaim(wanted - freed, reach));
@@ -481,10 +479,11 @@ impl Node {
         });
         for child in self.children() {
             // What a minimum covers is free for its own pools alone.
-            let of_use = if child.min == 0 { usize::MAX } else { child.beyond.load(Relaxed) };
+            let is_own = child.min == 0 || leaf.path().any(|node| Arc::ptr_eq(node, &child));
+            let of_use = if is_own { usize::MAX } else { child.beyond.load(Relaxed) };
             let missing = wanted.saturating_sub(freed).min(of_use);
             if missing > 0 {
-                freed = freed.saturating_add(child.reclaim(missing, reach).min(of_use));
+                freed = freed.saturating_add(child.reclaim(missing, reach, leaf).min(of_use));
             }
         }
         freed

@@ -31,9 +31,9 @@ impl Short<'_> {
     }
 
     /// The bytes that would have to be given up, of those that a birth needs.
-    fn missing(&self, needed: Amount) -> usize {
+    fn missing(&self, leaf: &Arc<Node>, needed: Amount) -> usize {
         match self {
-            Short::Budget(refusal) => refusal.missing(needed),
+            Short::Budget(refusal) => refusal.node.missing(leaf, needed),
             Short::System => needed.bytes,
         }
     }
@@ -105,7 +105,7 @@ pub(crate) fn climb<'a, T, S>(
     let mut steps = STEPS.iter();
     let mut height = short.height(leaf);
     while let Some(step) = steps.next().filter(|_| !short.is_queued()) {
-        let missing = short.missing(needed(seeker));
+        let missing = short.missing(leaf, needed(seeker));
         let freed = match step {
             Step::OwnDepots => core.map_or(0, |core| core.reclaim(missing, Reach::Depots)),
             Step::Steal => match steal(seeker) {
@@ -113,10 +113,10 @@ pub(crate) fn climb<'a, T, S>(
                 None => 0,
             },
             Step::OwnCaches => core.map_or(0, |core| core.reclaim(missing, Reach::Caches)),
-            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches),
+            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches, leaf),
             Step::Callbacks => press(node_of(short, leaf), missing),
         };
-        if freed > 0 || short.is_over(short.missing(needed(seeker))) {
+        if freed > 0 || short.is_over(short.missing(leaf, needed(seeker))) {
             short = match birth(seeker) {
                 Ok(slot) => return Ok(slot),
                 Err(short) => short,
