@@ -5,6 +5,7 @@ mod parked;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use millpond::{Budget, BufferPool, BufferPoolBuilder, Capacity, Error, Pool, PooledBuf};
 use parked::Parked;
@@ -203,6 +204,23 @@ fn what_a_minimum_covers_stays_with_its_tenant() {
     let all = theirs.get_many([4 * KIB; 2]);
     assert_eq!(theirs.try_get(KIB).unwrap_err(), over(KIB, 0, 24 * KIB));
     drop((first, second, all, parked));
+}
+
+/// The parent has no room for what goes beyond the minimum; the tenant's other pool gives its part of that away.
+#[test]
+fn what_a_minimum_covers_gives_way_to_its_tenant() {
+    let budget = Budget::new(8 * KIB);
+    let tenant = budget.child_reserving(4 * KIB, 8 * KIB).unwrap();
+    let (bytes, values) = (on(&tenant).build().unwrap(), values_on(&tenant));
+    let _out = on(&budget).build().unwrap().get(4 * KIB);
+    let all = || drop(values.get_many(4));
+    all();
+    assert_eq!(bytes.try_get(4 * KIB).map(|buf| buf.len()), Ok(4 * KIB));
+    assert_eq!((values.stats().footprint, budget.used()), (0, 8 * KIB));
+    bytes.trim(0);
+    all();
+    let waited = bytes.acquire_many([2 * KIB; 2]).wait_timeout(Duration::from_secs(60));
+    assert_eq!(waited.map(|batch| batch.len()), Ok(2));
 }
 
 /// Of a tenant's idle memory, only the part beyond its minimum counts for others.
