@@ -100,7 +100,13 @@ fn no_more_gives_way_than_is_missing() {
     // Four lie idle, one is missing.
     let batch = pools[0].try_get_many([KIB; 5]).unwrap();
     assert_eq!(pools.each_ref().map(|pool| pool.stats().footprint as usize), [5 * KIB, 11 * KIB]);
-    drop(batch);
+    drop((batch, pools));
+    // Of six, the minimum covers four.
+    let tenant = budget.child_reserving(4 * KIB, 16 * KIB).unwrap();
+    let idle = on(&budget).prefill(KIB, 12).build().unwrap();
+    let buf = on(&tenant).build().unwrap().get(6 * KIB);
+    assert_eq!(idle.stats().footprint as usize, 10 * KIB);
+    drop(buf);
 }
 
 #[test]
