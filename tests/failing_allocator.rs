@@ -1,6 +1,6 @@
 //! A global allocator that fails every k-th call costs errors, never an abort, and loses nothing.
-#![allow(unsafe_code)] // A global allocator.
-
+#[path = "support/failing.rs"]
+mod failing;
 #[path = "support/identities.rs"]
 mod identities;
 #[path = "support/random.rs"]
@@ -8,58 +8,14 @@ mod random;
 #[path = "support/zero.rs"]
 mod zero;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 
+use failing::starved;
 use identities::assert_identities;
 use millpond::{Budget, BufferPool, Capacity, Error, PooledBuf, PooledBytes, Recycled};
 use random::Random;
 use zero::is_zero;
-
-thread_local! {
-    /// Every so many calls of this thread one fails; 0 for none.
-    static EVERY: Cell<u32> = const { Cell::new(0) };
-    static CALLS: Cell<u32> = const { Cell::new(0) };
-}
-
-struct Failing;
-
-fn fails() -> bool {
-    let every = EVERY.get();
-    CALLS.set(CALLS.get().wrapping_add(1));
-    every != 0 && CALLS.get() % every == 0
-}
-
-// SAFETY: the system's allocator, or no memory.
-unsafe impl GlobalAlloc for Failing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's conditions.
-        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc(layout) } }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's conditions.
-        if fails() { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's conditions.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Failing = Failing;
-
-/// Runs `work` while every `every`-th allocation of this thread fails.
-fn starved<R>(every: u32, work: impl FnOnce() -> R) -> R {
-    EVERY.set(every);
-    let result = work();
-    EVERY.set(0);
-    result
-}
 
 const STEPS: usize = if cfg!(miri) { 60 } else { 1000 };
 const HELD: usize = 40;
@@ -172,7 +128,8 @@ fn apart() -> Budget {
 #[test]
 fn every_failure_is_an_error_and_loses_nothing() {
     for every in (1..=40).step_by(if cfg!(miri) { 13 } else { 1 }) {
-        let pool = BufferPool::builder().budget(&apart()).prefill(1000, 4).build().unwrap();
+        let budget = apart();
+        let pool = BufferPool::builder().budget(&budget).prefill(1000, 4).build().unwrap();
         let theirs = pool.clone();
         // A new thread each, whose cache has still to be made.
         let (served, refused) = thread::spawn(move || work(&theirs, every)).join().unwrap();
@@ -182,8 +139,9 @@ fn every_failure_is_an_error_and_loses_nothing() {
         let stats = pool.stats();
         assert_identities(&stats);
         assert_eq!((stats.outstanding, stats.idle_in_caches), (0, 0), "every {every}\n{stats}");
+        assert_eq!(stats.footprint as usize, budget.used(), "every {every}\n{stats}");
         pool.close();
-        assert_eq!(pool.stats().footprint, 0);
+        assert_eq!((pool.stats().footprint, budget.used()), (0, 0));
     }
 }
 
@@ -229,7 +187,9 @@ fn object_pools_refuse_and_lose_nothing() {
     for every in 1..6 {
         let made = std::sync::atomic::AtomicUsize::new(1);
         let create = move || Numbered([made.fetch_add(1, std::sync::atomic::Ordering::Relaxed); 20]);
-        let pool = millpond::Pool::builder().budget(&apart()).create(create).max_idle(100).build().unwrap();
+        let budget = apart();
+        let builder = millpond::Pool::builder().budget(&budget).weigh(|value: &Numbered| 100 + value.0[0] % 10);
+        let pool = builder.create(create).max_idle(100).build().unwrap();
         let (mut held, mut refused) = (Vec::with_capacity(HELD), 0);
         for step in 0..STEPS {
             if held.len() == HELD || step % 5 == 0 {
@@ -251,6 +211,7 @@ fn object_pools_refuse_and_lose_nothing() {
                     refused += 1;
                 }
             }
+            held.last_mut().into_iter().for_each(|value| value.0[0] += 8);
             starved(every, || drop(held.pop()));
         }
         assert!(every > 1 || refused > 0);
@@ -259,5 +220,6 @@ fn object_pools_refuse_and_lose_nothing() {
         assert_identities(&stats);
         assert_eq!(stats.outstanding, 0);
         drop(pool.get_many(50));
+        assert_eq!((budget.trim(0) > 0, budget.used(), pool.stats().footprint), (true, 0, 0));
     }
 }

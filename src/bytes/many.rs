@@ -111,6 +111,10 @@ impl Group {
         self.count - self.bufs.len()
     }
 
+    fn lacking(&self) -> Amount {
+        self.part().charge_for(self.lacks())
+    }
+
     fn part(&self) -> Part {
         Part { class: self.store, count: self.count, each: Amount::bytes(self.layout.size()) }
     }
@@ -131,9 +135,14 @@ impl Group {
 
     fn obtain_within(&mut self, core: &ByteCore, requested: usize) -> Result<(), Error> {
         let leaf = core.keeper().leaf();
-        let needed = self.part().charge_for(self.count);
-        let obtained =
-            climb(leaf, Some(core.core()), needed, self, |group| group.complete(core), |group| group.steal(core));
+        let obtained = climb(
+            leaf,
+            Some(core.core()),
+            |group| group.lacking(),
+            self,
+            |group| group.complete(core),
+            |group| group.steal(core),
+        );
         obtained.map_err(|short| short.into_error(requested))
     }
 
@@ -143,8 +152,7 @@ impl Group {
         if self.lacks() == 0 {
             return Ok(());
         }
-        let lacking = self.part().charge_for(self.lacks());
-        let mut reservation = core.keeper().leaf().reserve(lacking)?;
+        let mut reservation = core.keeper().leaf().reserve(self.lacking())?;
         while self.lacks() > 0 {
             let born = taken::obtain_charged(core, self.store, self.layout, self.want, &mut reservation);
             self.bufs.push(PooledBuf::empty(born.ok_or(Short::System)?));
@@ -168,8 +176,10 @@ impl Group {
 
     /// Where some may come from outside the budget.
     fn obtain_one_by_one(&mut self, core: &ByteCore) -> Result<(), Error> {
+        // Not the block's size, which may be above the class, rounded up as it is.
+        let size = core.keeper().classes().sizes().get(self.store).copied().unwrap_or(self.layout.size());
         while self.lacks() > 0 {
-            let taken = taken::obtain(core, self.layout.size().min(core.keeper().max_request()), self.want)?;
+            let taken = taken::obtain(core, size.min(core.keeper().max_request()), self.want)?;
             self.bufs.push(PooledBuf::empty(taken));
         }
         Ok(())

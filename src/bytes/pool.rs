@@ -220,8 +220,7 @@ impl BufferPool {
 
     fn prefill(&self, size: usize, count: usize) -> Result<(), BuildError> {
         let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
-        let requested = layout.size().saturating_mul(count);
-        taken::stock(&self.core, store, layout, count).map_err(|short| short.into_build_error(requested))
+        taken::stock(&self.core, store, layout, count)
     }
 
     fn keeper(&self) -> &ByteKeeper {

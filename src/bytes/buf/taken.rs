@@ -19,7 +19,7 @@ use crate::memory::prefetch::prefetch;
 use crate::memory::{MemorySource, Source, Want, os};
 use crate::policy::budget::{Amount, Reservation, Short, climb};
 use crate::policy::builder::Overflow;
-use crate::policy::error::Error;
+use crate::policy::error::{BuildError, Error};
 use crate::sync::DEPTH;
 
 /// A slot on its way from a pool into a handle, or from one handle into another, held by whoever has this. Not a handle
@@ -116,7 +116,7 @@ pub(in crate::bytes) fn obtain_within(core: &ByteCore, size: usize, want: Want) 
         None => climb(
             keeper.leaf(),
             Some(core.core()),
-            Amount::bytes(layout.size()),
+            |()| Amount::bytes(layout.size()),
             &mut (),
             |()| charged_birth(core, store, layout, want),
             |()| core.core().steal(store),
@@ -212,19 +212,19 @@ fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<Sl
 }
 
 /// Puts `count` new slots, their memory touched, into the depot. Those before stay when there is no more memory.
-pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> Result<(), Short<'_>> {
+pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> Result<(), BuildError> {
     let needed = Amount::bytes(layout.size());
     let mut left = count;
     while left > 0 {
         let mut slots = Vec::new();
-        slots.try_reserve(DEPTH).map_err(|_| Short::System)?;
+        slots.try_reserve(DEPTH).map_err(|_| Short::System.into_build_error(DEPTH * size_of::<SlotPtr>()))?;
         let mut short = None;
         while slots.len() < left.min(DEPTH) && short.is_none() {
             // Without the pool's own idle slots: those are what it is to have.
             let born = climb(
                 core.keeper().leaf(),
                 None,
-                needed,
+                |()| needed,
                 &mut (),
                 |()| charged_birth(core, store, layout, Want::Zeroed),
                 |()| None,
@@ -239,10 +239,11 @@ pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, cou
         }
         // SAFETY: just born, so ours; the caller's handle keeps the core.
         unsafe { core.core().stock(store, &slots) };
-        if let Some(short) = short {
-            return Err(short);
-        }
         left -= slots.len();
+        if let Some(short) = short {
+            // What was charged before is not left any more.
+            return Err(short.into_build_error(layout.size().saturating_mul(left)));
+        }
     }
     Ok(())
 }

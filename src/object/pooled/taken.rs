@@ -63,8 +63,10 @@ pub(in crate::object) fn obtain_within<T: Reuse + Send + 'static>(core: &ObjectC
         return Ok(pooled);
     }
     let steal = |(): &mut ()| stolen(core).or_else(|| idle(core)).map(Ok);
-    climb(keeper.leaf(), Some(core.core()), expected, &mut (), |()| make(core), steal)
-        .unwrap_or_else(|short| Err(short.into_error(expected.bytes)))
+    // What a value weighs is known when one has been made.
+    let needed = |(): &()| keeper.expected();
+    climb(keeper.leaf(), Some(core.core()), needed, &mut (), |()| make(core), steal)
+        .unwrap_or_else(|short| Err(short.into_error(keeper.expected().bytes)))
 }
 
 /// A value from the depot.
@@ -106,10 +108,8 @@ pub(in crate::object) fn obtain_many<T: Reuse + Send + 'static>(
         return Err(Error::Closed);
     }
     let wanted = batch.len() + count;
-    let part = Part { class: STORE, count, each: keeper.expected() };
-    let needed = part.charge_for(count);
     let got = if core.core().has_attention() && keeper.leaf().is_queued() {
-        Err(Error::Queued { requested: needed.bytes })
+        Err(Error::Queued { requested: charge_for(core, count).bytes })
     } else {
         let complete = |batch: &mut PooledBatch<_>| complete(core, wanted, batch);
         let steal = |batch: &mut PooledBatch<_>| {
@@ -117,8 +117,9 @@ pub(in crate::object) fn obtain_many<T: Reuse + Send + 'static>(
             obtain_idle(core, wanted - batch.len(), |pooled| batch.push(pooled));
             (batch.len() == wanted).then_some(Ok(()))
         };
+        let needed = |batch: &PooledBatch<_>| charge_for(core, wanted - batch.len());
         climb(keeper.leaf(), Some(core.core()), needed, batch, complete, steal)
-            .unwrap_or_else(|short| Err(short.into_error(needed.bytes)))
+            .unwrap_or_else(|short| Err(short.into_error(charge_for(core, count).bytes)))
     };
     let got = match got {
         Err(error) if error.is_for_now() && overflow == Overflow::Unpooled => {
@@ -128,6 +129,11 @@ pub(in crate::object) fn obtain_many<T: Reuse + Send + 'static>(
     };
     panics::resume();
     got
+}
+
+/// What so many new values will be charged, as far as is known.
+fn charge_for<T: Reuse + Send + 'static>(core: &ObjectCore<T>, count: usize) -> Amount {
+    Part { class: STORE, count, each: core.keeper().expected() }.charge_for(count)
 }
 
 /// What lies in the depot, and new values for the rest, up to `wanted` in all.
@@ -214,7 +220,7 @@ pub(in crate::object) fn adopt<T: Reuse + Send + 'static>(
     let weight = core.keeper().weigh(&value);
     let amount = Amount { values: 1, bytes: weight };
     let charge = |(): &mut ()| leaf.reserve(amount).map_err(Short::from);
-    let reservation = match climb(leaf, Some(core.core()), amount, &mut (), charge, |()| None) {
+    let reservation = match climb(leaf, Some(core.core()), |()| amount, &mut (), charge, |()| None) {
         Ok(reservation) => reservation,
         Err(short) => return Err((value, short.into_error(weight))),
     };
@@ -244,7 +250,7 @@ pub(in crate::object) fn stock<T: Reuse + Send + 'static>(
     core: &ObjectCore<T>,
     count: usize,
 ) -> Result<(), BuildError> {
-    let needed = core.keeper().expected();
+    let needed = |(): &()| core.keeper().expected();
     let mut left = count;
     while left > 0 {
         // Handles, until all are there: what was made goes home if a further one fails.

@@ -196,7 +196,7 @@ enum Admitted {
 fn raise_attention(at: &Arc<Node>) {
     while !at.raised().load(Relaxed) {
         let before = at.tree().lock().lowered;
-        at.each_pool(&|_| true, &mut |core| {
+        at.each_pool(&mut |core| {
             while !core.is_attended() {
                 let before = at.tree().lock().lowered;
                 core.raise_attention();
@@ -221,8 +221,8 @@ fn raise_attention(at: &Arc<Node>) {
 /// Finds memory for the head of a node's line among what lies idle under it.
 fn press(at: &Arc<Node>) {
     loop {
-        let missing = at.tree().lock().missing_at(at);
-        if missing == 0 || at.reclaim(missing, Reach::Depots) == 0 {
+        let Some((missing, leaf)) = at.tree().lock().missing_at(at) else { return };
+        if missing == 0 || at.reclaim(missing, Reach::Depots, &leaf) == 0 {
             return;
         }
         // What was released has served the line.
@@ -509,11 +509,10 @@ impl Queue {
         true
     }
 
-    /// What the head of a node's line would need released there.
-    fn missing_at(&self, node: &Arc<Node>) -> usize {
-        let Some(key) = self.lines[node.line()].first else { return 0 };
-        let entry = self.entry(key);
-        node.missing(entry.demand.lacking(&entry.core))
+    /// What the head of a node's line would need released there, and for whom.
+    fn missing_at(&self, node: &Arc<Node>) -> Option<(usize, Arc<Node>)> {
+        let entry = self.entry(self.lines[node.line()].first?);
+        Some((node.missing(&entry.leaf, entry.demand.lacking(&entry.core)), entry.leaf.clone()))
     }
 
     /// Ends a wait: out of the line, and woken.

@@ -182,7 +182,7 @@ impl Budget {
         self.node.set_limit(bytes);
         let excess = self.used().saturating_sub(bytes);
         if excess > 0 {
-            self.node.reclaim(excess, Reach::Caches);
+            self.node.reclaim(excess, Reach::Caches, &self.node);
         }
         line::limit_changed(&self.node);
     }
@@ -239,13 +239,13 @@ impl Budget {
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
         let mut idle = 0_usize;
-        self.node.each_pool(&|_| true, &mut |core| {
+        self.node.each_pool(&mut |core| {
             idle = idle.saturating_add(core.idle_bytes());
             true
         });
         let wanted = if keep_bytes == 0 { usize::MAX } else { idle.saturating_sub(keep_bytes) };
         let mut freed = 0;
-        self.node.each_pool(&|_| true, &mut |core| {
+        self.node.each_pool(&mut |core| {
             freed += core.reclaim(wanted - freed, Reach::Caches);
             freed < wanted
         });

@@ -96,13 +96,6 @@ pub(crate) struct Refusal<'a> {
     pub(crate) queued: bool,
 }
 
-impl Refusal<'_> {
-    /// How many bytes would have to be released for this charge, if that would help.
-    pub(crate) fn missing(&self, amount: Amount) -> usize {
-        self.node.missing(amount)
-    }
-}
-
 /// Who wants to be charged.
 #[derive(Clone, Copy)]
 pub(crate) enum Who<'a> {
@@ -228,9 +221,14 @@ impl Node {
         self.limit().saturating_sub(self.used())
     }
 
-    /// How many bytes would have to be released here for this charge, if that would help.
-    pub(super) fn missing(&self, amount: Amount) -> usize {
-        if self.unit == Unit::Values { 0 } else { amount.bytes.saturating_sub(self.available()) }
+    /// How many bytes would have to be released here for a charge by this leaf, if that would help.
+    pub(super) fn missing(self: &Arc<Self>, leaf: &Arc<Self>, amount: Amount) -> usize {
+        if self.unit == Unit::Values {
+            return 0;
+        }
+        let below = leaf.path().take_while(|node| !Arc::ptr_eq(node, self));
+        let rest = below.fold(amount.bytes, |rest, node| rest.saturating_sub(node.unclaimed.load(Relaxed)));
+        rest.saturating_sub(self.available())
     }
 
     /// What could be charged here now: what this node and all above it would take.
@@ -442,17 +440,21 @@ impl Node {
     }
 
     /// Visits the pools of this node and of those below it, without a lock held, until told to stop.
-    pub(super) fn each_pool(&self, within: &impl Fn(&Node) -> bool, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
+    pub(super) fn each_pool(&self, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
+        self.each_own_pool(visit) && self.children().all(|child| child.each_pool(visit))
+    }
+
+    /// Visits the pools of this node alone.
+    fn each_own_pool(&self, visit: &mut impl FnMut(&CoreRef) -> bool) -> bool {
         let mut last = 0;
         loop {
             let next = locked(&self.members).pool_after(last);
-            let Some((id, core)) = next else { break };
+            let Some((id, core)) = next else { return true };
             if !visit(&core) {
                 return false;
             }
             last = id;
         }
-        self.children().filter(|child| within(child)).all(|child| child.each_pool(within, visit))
     }
 
     pub(super) fn children(&self) -> impl Iterator<Item = Arc<Node>> + '_ {
@@ -468,15 +470,22 @@ impl Node {
         locked(&self.members).pools.iter().map(|(_, name, core)| (name.clone(), core.clone())).collect()
     }
 
-    /// Has idle memory under this node given up until so many bytes are free; how many are.
-    pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
-        let mut freed = 0;
-        // What a minimum covers is free for its own pools alone.
-        let beyond = |node: &Node| node.min == 0 || node.beyond.load(Relaxed) > 0;
-        self.each_pool(&beyond, &mut |core| {
-            freed += core.reclaim(wanted - freed, reach);
+    /// Has idle memory under this node given up until so many bytes are free for `leaf`; how many are.
+    pub(crate) fn reclaim(&self, wanted: usize, reach: Reach, leaf: &Arc<Self>) -> usize {
+        let mut freed = 0_usize;
+        self.each_own_pool(&mut |core| {
+            freed = freed.saturating_add(core.reclaim(wanted - freed, reach));
             freed < wanted
         });
+        for child in self.children() {
+            // What a minimum covers is free for its own pools alone.
+            let is_own = child.min == 0 || leaf.path().any(|node| Arc::ptr_eq(node, &child));
+            let of_use = if is_own { usize::MAX } else { child.beyond.load(Relaxed) };
+            let missing = wanted.saturating_sub(freed).min(of_use);
+            if missing > 0 {
+                freed = freed.saturating_add(child.reclaim(missing, reach, leaf).min(of_use));
+            }
+        }
         freed
     }
 

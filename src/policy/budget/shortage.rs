@@ -17,10 +17,23 @@ pub(crate) enum Short<'a> {
 }
 
 impl Short<'_> {
-    /// The bytes that would have to be given up, of those that a birth needs.
-    fn missing(&self, needed: Amount) -> usize {
+    /// How far up the path from this leaf it was refused.
+    fn height(&self, leaf: &Arc<Node>) -> usize {
         match self {
-            Short::Budget(refusal) => refusal.missing(needed),
+            Short::Budget(refusal) => leaf.path().take_while(|node| !Arc::ptr_eq(node, refusal.node)).count(),
+            Short::System => usize::MAX,
+        }
+    }
+
+    /// Whether the limit that was reached has room for so much by now.
+    fn is_over(&self, missing: usize) -> bool {
+        matches!(self, Short::Budget(_)) && missing == 0
+    }
+
+    /// The bytes that would have to be given up, of those that a birth needs.
+    fn missing(&self, leaf: &Arc<Node>, needed: Amount) -> usize {
+        match self {
+            Short::Budget(refusal) => refusal.node.missing(leaf, needed),
             Short::System => needed.bytes,
         }
     }
@@ -75,11 +88,12 @@ enum Step {
 const STEPS: [Step; 6] = [Step::OwnDepots, Step::Steal, Step::OwnCaches, Step::Others, Step::Callbacks, Step::Others];
 
 /// What `birth` gives `seeker`, after as many steps as it takes; or what `steal` gives. `core` is that of the pool, if its
-/// own idle memory may go.
+/// own idle memory may go. `needed` is asked anew each time, for a seeker may find a part of what it seeks, or learn that
+/// it needs more.
 pub(crate) fn climb<'a, T, S>(
     leaf: &'a Arc<Node>,
     core: Option<&Core>,
-    needed: Amount,
+    needed: impl Fn(&T) -> Amount,
     seeker: &mut T,
     birth: impl Fn(&mut T) -> Result<S, Short<'a>>,
     steal: impl Fn(&mut T) -> Option<S>,
@@ -88,11 +102,10 @@ pub(crate) fn climb<'a, T, S>(
         Ok(slot) => return Ok(slot),
         Err(short) => short,
     };
-    for step in STEPS {
-        if short.is_queued() {
-            break;
-        }
-        let missing = short.missing(needed);
+    let mut steps = STEPS.iter();
+    let mut height = short.height(leaf);
+    while let Some(step) = steps.next().filter(|_| !short.is_queued()) {
+        let missing = short.missing(leaf, needed(seeker));
         let freed = match step {
             Step::OwnDepots => core.map_or(0, |core| core.reclaim(missing, Reach::Depots)),
             Step::Steal => match steal(seeker) {
@@ -100,14 +113,19 @@ pub(crate) fn climb<'a, T, S>(
                 None => 0,
             },
             Step::OwnCaches => core.map_or(0, |core| core.reclaim(missing, Reach::Caches)),
-            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches),
+            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches, leaf),
             Step::Callbacks => press(node_of(short, leaf), missing),
         };
-        if freed > 0 {
+        if freed > 0 || short.is_over(short.missing(leaf, needed(seeker))) {
             short = match birth(seeker) {
                 Ok(slot) => return Ok(slot),
                 Err(short) => short,
             };
+            if short.height(leaf) > height {
+                // What lies idle there has not been looked at.
+                height = short.height(leaf);
+                steps = STEPS.iter();
+            }
         }
     }
     Err(short)
@@ -115,7 +133,7 @@ pub(crate) fn climb<'a, T, S>(
 
 /// Charges an amount that belongs to no pool.
 pub(super) fn reserve(node: &Arc<Node>, amount: Amount) -> Result<Reservation<'_>, Short<'_>> {
-    climb(node, None, amount, &mut (), |()| node.reserve(amount).map_err(Short::from), |()| None)
+    climb(node, None, |()| amount, &mut (), |()| node.reserve(amount).map_err(Short::from), |()| None)
 }
 
 /// Where memory would have to be given up: under the node that refused, or anywhere when the system is short.
