@@ -56,6 +56,18 @@ fn handover_passes_as_many_buffers_as_it_is_told() {
 }
 
 #[test]
+fn a_batch_stands_beside_single_gets_and_drops() {
+    let output = lab(&["compare", "--rounds", "2", "--quick", "--only", "batch-across"]);
+    let text = stdout(&output);
+    for row in ["batch-across/pass: ", "batch-across/touch: "] {
+        let table = text.split("\n\n").find(|part| part.contains(row)).unwrap_or_else(|| panic!("{row} in {text}"));
+        for name in ["| millpond ", "| millpond, as one batch ", "| queue alone "] {
+            assert!(table.contains(name), "{name} in {table}");
+        }
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn a_reader_that_goes_away_is_no_error_to_speak_of() {
     let mut child = std::process::Command::new(common::LAB)
@@ -93,6 +105,7 @@ fn rows_can_be_listed() {
         "threads/64",
         "queue/1:1",
         "handover/4:4",
+        "batch-across/pass",
         "short-thread/",
         "pools/1000",
     ] {

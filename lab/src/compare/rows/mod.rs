@@ -1,5 +1,6 @@
 //! What is measured, by theme.
 
+mod batch;
 mod burst;
 mod handover;
 mod hit;
@@ -159,6 +160,7 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(zeropool::rows());
     rows.extend(threads::rows());
     rows.extend(handover::rows(buffers));
+    rows.extend(batch::rows());
     rows.extend(short::rows());
     rows.extend(pools::rows());
     rows.extend(objects::rows());
