@@ -128,7 +128,9 @@ pub use crate::object::pool::Pool;
 pub use crate::object::pooled::{Pooled, PooledArc};
 pub use crate::object::reuse::Reuse;
 pub use crate::object::slice::PooledSlice;
-pub use crate::policy::builder::{BufferPoolBuilder, Zeroing};
+pub use crate::policy::acquire::Acquire;
+pub use crate::policy::budget::Budget;
+pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::stats::{ClassStats, Stats};
 

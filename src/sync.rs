@@ -1,4 +1,5 @@
-//! The one switch between `std` and [loom](https://docs.rs/loom): everything below `src/engine` takes its atomics from here.
+//! The one switch between `std` and [loom](https://docs.rs/loom): the engine and the budgets take their atomics and locks from
+//! here.
 //!
 //! Loom explores every interleaving of a small model, so the sizes it sees are small too; they stand here and nowhere
 //! else.
@@ -7,12 +8,22 @@
 pub(crate) use loom::{
     cell::Cell,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{Mutex, MutexGuard},
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
     cell::Cell,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{Mutex, MutexGuard},
 };
+
+use std::sync::PoisonError;
+
+/// Locks. No user code runs under the crate's locks, so a panic under one is the crate's own, and what it guards as good
+/// as before.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Places in a magazine, at most.
 pub(crate) const DEPTH: usize = if cfg!(loom) { 3 } else { 64 };

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use millpond::{BufferPool, Capacity, Error, PooledBuf, Recycled};
+use millpond::{Budget, BufferPool, Capacity, Error, PooledBuf, Recycled};
 
 /// Asks in each of the ways.
 fn all_kinds(pool: &BufferPool, size: usize) -> [Result<PooledBuf, Error>; 4] {
@@ -66,14 +66,23 @@ fn more_than_the_address_space_is_an_error() {
             assert_eq!(refused.unwrap_err(), Error::TooLarge { requested, limit });
         }
     }
-    // Miri would stop at a request that no machine can serve.
-    for requested in if cfg!(miri) { vec![] } else { vec![limit, limit - 4095, limit - 8192, 1 << 60] } {
+    let unbounded = BufferPool::builder().budget(&Budget::new(usize::MAX)).build().unwrap();
+    for requested in [limit, limit - 4095, limit - 8192, 1 << 60] {
         for refused in all_kinds(&pool, requested) {
-            assert_eq!(refused.unwrap_err(), Error::OutOfMemory { requested });
+            let refused = refused.unwrap_err();
+            assert!(matches!(refused, Error::OverBudget { .. } | Error::OutOfMemory { .. }), "{refused}");
+        }
+        // Miri would stop at a request that no machine can serve.
+        if cfg!(not(miri)) {
+            for refused in all_kinds(&unbounded, requested) {
+                assert!(matches!(refused.unwrap_err(), Error::OutOfMemory { requested: block } if block >= requested));
+            }
         }
     }
-    let stats = pool.stats();
-    assert_eq!((stats.gets, stats.footprint), (0, 0));
+    for pool in [&pool, &unbounded] {
+        let stats = pool.stats();
+        assert_eq!((stats.gets, stats.footprint), (0, 0));
+    }
 }
 
 #[test]

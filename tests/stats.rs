@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use identities::assert_identities;
-use millpond::{BufferPool, Capacity, PooledBuf};
+use millpond::{Budget, BufferPool, Capacity, PooledBuf};
 use random::Random;
 
 const THREADS: usize = if cfg!(miri) { 4 } else { 64 };
@@ -43,7 +43,7 @@ fn capacity(bufs: &[PooledBuf]) -> u64 {
 
 #[test]
 fn the_identities_hold_when_sixty_four_threads_are_at_rest() {
-    let pool = BufferPool::builder().prefill(SIZES[1], 100).build().unwrap();
+    let pool = BufferPool::builder().budget(&Budget::new(usize::MAX)).prefill(SIZES[1], 100).build().unwrap();
     let rest = Arc::new(Barrier::new(THREADS + 1));
     let exchange = Arc::new(Mutex::new(Vec::new()));
     let workers: Vec<_> = (0..THREADS)

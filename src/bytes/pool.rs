@@ -2,21 +2,25 @@
 
 use std::alloc::Layout;
 use std::fmt;
-use std::iter;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use crate::bytes::SizeClasses;
 use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
+use crate::bytes::many;
+use crate::bytes::order;
 use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, Reach, StoreConfig};
+use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
-use crate::policy::builder::BufferPoolBuilder;
+use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::budget::{self, Amount, Node};
+use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
-use crate::policy::stats::{ClassStats, Stats};
+use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of byte buffers in size classes.
 ///
@@ -60,8 +64,12 @@ pub(crate) struct ByteKeeper {
     closed: AtomicBool,
     max_request: usize,
     alignment: usize,
-    /// One for each class, and behind them one for all larger requests.
+    /// One for each class, and behind them one for all larger requests and one for what is outside the budget.
     sources: Box<[Source]>,
+    /// What is charged for memory.
+    leaf: Arc<Node>,
+    overflow: Overflow,
+    waits: Waits,
     /// The options, for `Debug`.
     builder: BufferPoolBuilder,
 }
@@ -72,7 +80,19 @@ impl Keeper for ByteKeeper {
     fn vacate(&self, held: &Held, class: usize) -> usize {
         let layout = Layout::from_size_align(held.capacity(), self.alignment).expect("as the block was made");
         taken::release(&self.sources[class], held, layout);
+        if class != self.unpooled() {
+            self.leaf.release(Amount::bytes(layout.size()));
+        }
         layout.size()
+    }
+
+    fn offer(&self, core: &Core, spare: Spare) {
+        budget::offer(&self.leaf, core, spare);
+    }
+
+    fn shut(&self, core: &Core) {
+        self.leaf.leave(core);
+        budget::dismiss(&self.leaf, core);
     }
 }
 
@@ -101,6 +121,23 @@ impl ByteKeeper {
     /// The store of requests above all classes.
     fn oversize(&self) -> usize {
         self.classes.sizes().len()
+    }
+
+    /// The store of what is not charged.
+    pub(crate) fn unpooled(&self) -> usize {
+        self.oversize() + 1
+    }
+
+    pub(crate) fn leaf(&self) -> &Arc<Node> {
+        &self.leaf
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    pub(crate) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// The block that serves `size` bytes: its store, and its layout; none when no such block can exist.
@@ -149,8 +186,8 @@ impl BufferPool {
         };
         let blocks: Vec<_> = options.size_classes.iter().map(block).collect();
         let idle = |block: &Layout| StoreConfig { weight: block.size(), keeping: Keeping::Idle };
-        let oversize = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
-        let stores: Vec<_> = blocks.iter().map(idle).chain([oversize]).collect();
+        let nothing = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
+        let stores: Vec<_> = blocks.iter().map(idle).chain([nothing, nothing]).collect();
         let sources = blocks.iter().map(|&block| options.memory.source_for(block));
         let keeper = ByteKeeper {
             classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
@@ -158,7 +195,12 @@ impl BufferPool {
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
-            sources: sources.chain([options.memory.source_for_oversize()]).collect(),
+            sources: sources
+                .chain([options.memory.source_for_oversize(), options.memory.source_for_oversize()])
+                .collect(),
+            leaf: options.bounds.budget().node().clone(),
+            overflow: options.bounds.overflow,
+            waits: Waits::default(),
             builder: builder.clone(),
         };
         // Returns that wipe are slow, so gets of such a pool need not be fast; see `lane_home`.
@@ -169,6 +211,7 @@ impl BufferPool {
             thread_cache: options.thread_cache,
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
+        pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold());
         for &(size, count) in options.prefill {
             pool.prefill(size, count)?;
         }
@@ -177,20 +220,12 @@ impl BufferPool {
 
     fn prefill(&self, size: usize, count: usize) -> Result<(), BuildError> {
         let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
-        if taken::stock(&self.core, store, layout, count) {
-            Ok(())
-        } else {
-            Err(BuildError::OutOfMemory { requested: layout.size().saturating_mul(count) })
-        }
+        let requested = layout.size().saturating_mul(count);
+        taken::stock(&self.core, store, layout, count).map_err(|short| short.into_build_error(requested))
     }
 
     fn keeper(&self) -> &ByteKeeper {
         self.core.keeper()
-    }
-
-    #[inline(always)]
-    fn hit(&self, size: usize) -> Option<Taken> {
-        taken::hit(&self.core, size)
     }
 
     /// A buffer as requested, now.
@@ -215,7 +250,7 @@ impl BufferPool {
     #[track_caller]
     #[must_use]
     pub fn get<R: Request>(&self, request: R) -> PooledBuf {
-        let taken = match self.hit(request.capacity()) {
+        let taken = match taken::hit(&self.core, request.capacity()) {
             Some(taken) => taken,
             None => obtain_or_panic(&self.core, request.capacity(), want(request)),
         };
@@ -241,7 +276,7 @@ impl BufferPool {
     /// ```
     #[inline(always)]
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
-        let taken = match self.hit(request.capacity()) {
+        let taken = match taken::hit(&self.core, request.capacity()) {
             Some(taken) => taken,
             None => taken::obtain(&self.core, request.capacity(), want(request))?,
         };
@@ -281,38 +316,63 @@ impl BufferPool {
         &self,
         requests: impl IntoIterator<Item = R>,
     ) -> Result<PooledBatch<PooledBuf>, Error> {
-        let mut requests = requests.into_iter();
-        let mut batch = PooledBatch::new();
-        reserve(&mut batch, requests.size_hint().0)?;
-        while let Some(request) = requests.next() {
-            reserve(&mut batch, 1)?;
-            let Some(taken) = self.hit(request.capacity()) else {
-                self.get_rest(&list(request, requests)?, &mut batch)?;
-                break;
-            };
-            batch.push(PooledBuf::requested(taken, request));
-        }
-        Ok(batch)
+        many::get(&self.core, requests, self.keeper().overflow)
     }
 
-    /// Buffers for these requests, of which the thread's cache could not serve the first: runs of one class from the depot
-    /// in bulk.
-    fn get_rest<R: Request>(&self, requests: &[R], batch: &mut PooledBatch<PooledBuf>) -> Result<(), Error> {
-        reserve(batch, requests.len())?;
-        let class = |request: &R| self.keeper().classes.of(request.capacity());
-        for run in requests.chunk_by(|a, b| a.capacity() == b.capacity() || class(a) == class(b)) {
-            let mut rest = run.iter();
-            if let Some(class) = class(&run[0]) {
-                taken::obtain_idle(&self.core, class, run.len(), |taken| {
-                    let &request = rest.next().expect("no more than asked for");
-                    batch.push(PooledBuf::requested(taken, request));
-                });
-            }
-            for &request in rest {
-                batch.push(self.try_get(request)?);
-            }
-        }
-        Ok(())
+    /// A buffer as requested, when it is its turn: waits in line while the budget is spent. See [`Acquire`].
+    ///
+    /// # Errors
+    /// Of the future: [`Error::NeverFits`] for more than the budget may ever have, [`Error::Closed`] when the pool is
+    /// closed meanwhile, and what [`try_get`](Self::try_get) fails with for other reasons than the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn serve() -> Result<(), millpond::Error> {
+    /// let pool = millpond::BufferPool::shared();
+    /// let page = pool.acquire(4096).await?;
+    /// assert_eq!(page.len(), 4096);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acquire<R: Request>(&self, request: R) -> Acquire<PooledBuf> {
+        Acquire::new(order::one(self.core.clone(), request.wish()))
+    }
+
+    /// Buffers for all of these requests at once, when it is their turn. As [`acquire`](Self::acquire); a large batch is
+    /// not starved by small requests behind it.
+    ///
+    /// # Panics
+    /// When the iterator does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// let parts = pool.acquire_many([4096, 65536]).wait()?;
+    /// assert_eq!((parts[0].len(), parts[1].len()), (4096, 65536));
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn acquire_many<R: Request>(&self, requests: impl IntoIterator<Item = R>) -> Acquire<PooledBatch<PooledBuf>> {
+        Acquire::new(order::many(self.core.clone(), requests.into_iter().map(|request| request.wish()).collect()))
+    }
+
+    /// Gives idle memory back to the system until at most `keep_bytes` of this pool lie idle; how many bytes were freed.
+    ///
+    /// Reaches the caches of all threads, also of those that sleep. Costs a visit to their magazines, a memory barrier
+    /// in each running thread of the process for every 16 of them, and the freeing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// drop(pool.get_many([1024; 100]));
+    /// assert_eq!(pool.trim(10 * 1024), 90 * 1024);
+    /// assert_eq!(pool.trim(0), 10 * 1024);
+    /// ```
+    pub fn trim(&self, keep_bytes: usize) -> usize {
+        let core = self.core.core();
+        core.reclaim(core.idle_bytes().saturating_sub(keep_bytes), Reach::Caches)
     }
 
     /// A buffer with a copy of these bytes.
@@ -391,7 +451,13 @@ impl BufferPool {
         let class = |(class, &size): (usize, &usize)| ClassStats::new(size, self.block_size(size), &core.stats(class));
         let classes = keeper.classes.sizes().iter().enumerate().map(class).collect();
         let slack: usize = keeper.sources.iter().map(MemorySource::overhead).sum();
-        Stats::sum(classes, &core.stats(keeper.oversize()), slack + core.overhead())
+        let besides = Besides {
+            oversize: core.stats(keeper.oversize()),
+            unpooled: core.stats(keeper.unpooled()),
+            waits: &keeper.waits,
+            overhead: slack + core.overhead(),
+        };
+        Stats::of_bytes(classes, &besides)
     }
 
     fn block_size(&self, class: usize) -> usize {
@@ -411,28 +477,7 @@ fn obtain_or_panic(core: &ByteCore, size: usize, want: Want) -> Taken {
     }
 }
 
-#[inline]
-fn reserve(batch: &mut PooledBatch<PooledBuf>, additional: usize) -> Result<(), Error> {
-    let requested = additional.saturating_mul(size_of::<PooledBuf>());
-    batch.reserve(additional).map_err(|_| Error::OutOfMemory { requested })
-}
-
-/// All of these requests; an error when there is no memory for the list.
-fn list<R: Request>(first: R, others: impl Iterator<Item = R>) -> Result<Vec<R>, Error> {
-    let mut listed = Vec::new();
-    let mut missing = others.size_hint().0.saturating_add(1);
-    for request in iter::once(first).chain(others) {
-        if listed.len() == listed.capacity() {
-            let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
-            listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;
-            missing = 0;
-        }
-        listed.push(request);
-    }
-    Ok(listed)
-}
-
-fn want<R: Request>(request: R) -> Want {
+pub(in crate::bytes) fn want<R: Request>(request: R) -> Want {
     if request.wants_zero() { Want::Zeroed } else { Want::Any }
 }
 

@@ -79,6 +79,9 @@ pub(crate) mod sealed {
         /// Whether fresh memory should better be zero.
         fn wants_zero(self) -> bool;
 
+        /// The request as a value, whatever its type.
+        fn wish(self) -> super::Wish;
+
         /// Makes the bytes of a slot that was taken for this request what was asked for; how many they are.
         fn prepare(self, taken: &Taken) -> usize;
     }
@@ -88,6 +91,10 @@ impl sealed::Prepare for usize {
     #[inline(always)]
     fn capacity(self) -> usize {
         self
+    }
+
+    fn wish(self) -> Wish {
+        Wish::Zeroed(self)
     }
 
     fn wants_zero(self) -> bool {
@@ -107,6 +114,10 @@ impl sealed::Prepare for Capacity {
         self.0
     }
 
+    fn wish(self) -> Wish {
+        Wish::Capacity(self)
+    }
+
     fn wants_zero(self) -> bool {
         false
     }
@@ -123,6 +134,10 @@ impl sealed::Prepare for Recycled {
         self.0
     }
 
+    fn wish(self) -> Wish {
+        Wish::Recycled(self)
+    }
+
     fn wants_zero(self) -> bool {
         true
     }
@@ -131,5 +146,44 @@ impl sealed::Prepare for Recycled {
     fn prepare(self, taken: &Taken) -> usize {
         taken.make_init_to(self.0);
         self.0
+    }
+}
+
+/// Any request, for those that are kept while they wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wish {
+    Zeroed(usize),
+    Capacity(Capacity),
+    Recycled(Recycled),
+}
+
+impl Request for Wish {}
+
+/// What each kind of request does.
+macro_rules! as_wished {
+    ($wish:expr, $request:ident => $does:expr) => {
+        match $wish {
+            Wish::Zeroed($request) => $does,
+            Wish::Capacity($request) => $does,
+            Wish::Recycled($request) => $does,
+        }
+    };
+}
+
+impl sealed::Prepare for Wish {
+    fn capacity(self) -> usize {
+        as_wished!(self, request => request.capacity())
+    }
+
+    fn wants_zero(self) -> bool {
+        as_wished!(self, request => request.wants_zero())
+    }
+
+    fn wish(self) -> Wish {
+        self
+    }
+
+    fn prepare(self, taken: &Taken) -> usize {
+        as_wished!(self, request => request.prepare(taken))
     }
 }

@@ -13,14 +13,15 @@ use std::ptr::NonNull;
 use crate::engine::barrier;
 use crate::engine::boxed;
 use crate::engine::cache::{self, Cache};
-use crate::engine::depot::{Depot, Loot};
+use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::lanes::Lane;
 use crate::engine::panics;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
 use crate::engine::table::SlotTable;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering::*, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*, fence};
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
@@ -38,7 +39,27 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// magazine busy, so this may run user code, which may use pools. It must not unwind: see
     /// [`panics`].
     fn vacate(&self, content: &Self::Content, class: usize) -> usize;
+
+    /// A slot came home while [attention](Core::raise_attention) is raised: gives it to who waits, or
+    /// [shelves](Spare::shelve) it. As [`vacate`](Self::vacate), this may run user code and must not unwind.
+    fn offer(&self, core: &Core, spare: Spare);
+
+    /// The pool has been shut: nothing lies idle, and nothing will. May be called more than once.
+    fn shut(&self, core: &Core);
 }
+
+/// How far a reclaim reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// What lies in depots: a few exchanges.
+    Depots,
+    /// What lies in the threads' caches, too: a barrier in each running thread of the process.
+    Caches,
+}
+
+/// Returns that come home before attention is lowered, if nobody waits meanwhile: raising it costs a visit to all
+/// magazines and a barrier in each running thread.
+const CALM_AFTER: u32 = 1024;
 
 /// What a store is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +94,19 @@ pub(crate) struct Core {
     /// Headers without memory.
     vacant: Depot,
     vacate: unsafe fn(*const Core, SlotPtr, usize) -> usize,
+    offer: unsafe fn(*const Core, Spare),
+    told_shut: unsafe fn(*const Core),
     free: unsafe fn(*const Core),
     refs: AtomicUsize,
     handles: AtomicUsize,
     /// Bytes of all slots that have memory.
     footprint: AtomicUsize,
+    /// Somebody waits for memory, or did a moment ago: what comes home is offered to the keeper.
+    attention: AtomicBool,
+    /// Since attention was raised, everything that lay in caches has been offered.
+    attended: AtomicBool,
+    /// Returns to come until attention is lowered.
+    restless: AtomicU32,
 }
 
 /// A core with the face's own state.
@@ -117,10 +146,15 @@ impl<K: Keeper> Handle<K> {
             table: SlotTable::new::<K::Content>(),
             vacant: Depot::new(),
             vacate: vacate::<K>,
+            offer: offer::<K>,
+            told_shut: told_shut::<K>,
             free: free::<K>,
             refs: AtomicUsize::new(1),
             handles: AtomicUsize::new(1),
             footprint: AtomicUsize::new(0),
+            attention: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
+            restless: AtomicU32::new(0),
         };
         let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
             handle_alloc_error(Layout::new::<CoreOf<K>>())
@@ -266,6 +300,22 @@ unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize) -> u
 }
 
 /// # Safety
+/// `core` belongs to a `CoreOf<K>`; the caller keeps it, by other means than the spare.
+unsafe fn offer<K: Keeper>(core: *const Core, spare: Spare) {
+    // SAFETY: as in `vacate`.
+    let core = unsafe { &*core.cast::<CoreOf<K>>() };
+    core.keeper.offer(&core.core, spare);
+}
+
+/// # Safety
+/// `core` belongs to a `CoreOf<K>`; the caller keeps it.
+unsafe fn told_shut<K: Keeper>(core: *const Core) {
+    // SAFETY: as in `vacate`.
+    let core = unsafe { &*core.cast::<CoreOf<K>>() };
+    core.keeper.shut(&core.core);
+}
+
+/// # Safety
 /// `core` belongs to a `CoreOf<K>` and nobody uses it any more.
 unsafe fn free<K: Keeper>(core: *const Core) {
     let whole = core.cast_mut().cast::<CoreOf<K>>();
@@ -355,14 +405,18 @@ impl Core {
         self.stores[class].take_idle(cache, prefetch)
     }
 
-    /// Up to `count` slots from the depot.
-    pub(crate) fn take_many(&self, class: usize, count: usize, each: impl FnMut(SlotPtr)) -> usize {
-        self.stores[class].take_many(count, each)
+    /// Up to `count` slots that are idle in this thread's magazine or in the depot. May make this thread's magazine.
+    pub(crate) fn take_many(&self, class: usize, count: usize, each: impl FnMut(SlotPtr)) {
+        cache::with(|cache| self.stores[class].take_many(cache, count, each));
     }
 
-    /// Robs all threads' magazines of this class: one slot for the caller, the rest for the depot.
+    /// Robs all threads' magazines of this class: one slot for the caller, the rest for the depot. With attention raised
+    /// there is nothing in them.
     #[cold]
     pub(crate) fn steal(&self, class: usize) -> Option<SlotPtr> {
+        if self.has_attention() {
+            return None;
+        }
         let store = &self.stores[class];
         let mut found = None;
         rob(store.seats().visit().map(|visit| (store, visit)), |_, mut loot| {
@@ -387,6 +441,13 @@ impl Core {
         unsafe { Store::send_home(store, slots) };
     }
 
+    /// A slot that stood for `from` bytes stands for `to`.
+    pub(crate) fn count_weight(&self, class: usize, from: usize, to: usize) {
+        self.stores[class].count_weight(from, to);
+        // Wraps like the difference itself.
+        self.footprint.fetch_add(to.wrapping_sub(from), Relaxed);
+    }
+
     /// A birth that no get asked for.
     pub(crate) fn uncount_fresh(&self, class: usize) {
         self.stores[class].uncount_fresh();
@@ -408,8 +469,7 @@ impl Core {
         fence(SeqCst);
         // First the depots, so that owners and robbers on their way there keep, and retire, what they bring.
         self.stores.iter().for_each(Store::close_depot);
-        let seated = self.stores.iter().flat_map(|store| store.seats().visit().map(move |visit| (store, visit)));
-        let asked_to_close = seated.inspect(|(_, magazine)| magazine.request_close());
+        let asked_to_close = self.seated().inspect(|(_, magazine)| magazine.request_close());
         // SAFETY: robbed, so ours; the caller's handle keeps the core.
         let robbed = rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
         // Without a barrier, magazines keep their slots and their attachment until their owner meets the closed bit or
@@ -417,6 +477,146 @@ impl Core {
         if robbed {
             self.stores.iter().for_each(|store| store.seats().visit().for_each(|magazine| store.cut(&magazine)));
         }
+        // SAFETY: made for this kind of core, which the caller's handle keeps.
+        unsafe { (self.told_shut)(self.whole()) };
+    }
+
+    /// Whether nothing lies idle here any more, nor ever will.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.stores[0].is_closed()
+    }
+
+    /// The pointer to the whole that a core was made from.
+    fn whole(&self) -> *const Core {
+        self.stores[0].core_ptr()
+    }
+
+    /// A hold on this core for who does not know its face.
+    pub(crate) fn hold(&self) -> CoreRef {
+        self.retain();
+        CoreRef(NonNull::new(self.whole().cast_mut()).expect("a core has an address"))
+    }
+
+    /// Has every slot that comes home offered to the keeper, and those that lie in threads' caches now, before it may
+    /// lie idle. May be called while attention is raised, too.
+    ///
+    /// Whoever pushes into a magazine either sees the request or is robbed of what it pushed, see
+    /// [`magazine`](super::magazine); whoever pushes into a depot finds the mark in its head.
+    pub(crate) fn raise_attention(&self) {
+        self.restless.store(CALM_AFTER, Relaxed);
+        self.attention.store(true, Relaxed);
+        self.stores.iter().for_each(Store::raise_attention);
+        // With the fence in `Store::attach`: who attaches from now on sees the flag, or we see its seat.
+        fence(SeqCst);
+        let asked = self.seated().inspect(|(_, magazine)| magazine.request_attention());
+        // SAFETY: robbed, so ours; the caller keeps the core.
+        rob(asked, |store, loot| unsafe { Store::send_home(store, loot.as_slice()) });
+    }
+
+    /// Lets returns stay where they come. Not at the same time as another call of this. A call of
+    /// [`raise_attention`](Self::raise_attention) that it meets must be repeated.
+    pub(crate) fn lower_attention(&self) {
+        self.attended.store(false, Relaxed);
+        self.attention.store(false, Relaxed);
+        self.stores.iter().for_each(Store::lower_attention);
+    }
+
+    pub(crate) fn has_attention(&self) -> bool {
+        // Relaxed: what matters is decided by the depots' heads, the magazines' bits and the fences.
+        self.attention.load(Relaxed)
+    }
+
+    /// Whether attention has been raised to the end, and not lowered since.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attended.load(Relaxed)
+    }
+
+    /// Attention has been raised to the end. Not at the same time as [`lower_attention`](Self::lower_attention).
+    pub(crate) fn set_attended(&self) {
+        self.attended.store(true, Relaxed);
+    }
+
+    /// Counts a slot that came home for nobody. True once there were many in a row, and attention may be lowered.
+    pub(crate) fn calms_down(&self) -> bool {
+        // Approximate, as threads may count at once.
+        let left = self.restless.load(Relaxed).saturating_sub(1);
+        self.restless.store(left, Relaxed);
+        left == 0
+    }
+
+    /// Somebody waits again.
+    pub(crate) fn be_restless(&self) {
+        self.restless.store(CALM_AFTER, Relaxed);
+    }
+
+    /// Offers slots that came home to the keeper.
+    ///
+    /// # Safety
+    /// The caller holds the slots, of this core, and touches nothing afterwards that only they kept.
+    pub(super) unsafe fn offer(core: *const Core, slots: &[SlotPtr]) {
+        // SAFETY: the slots keep it until here.
+        let this = unsafe { &*core };
+        // What is offered may be gone at once.
+        this.retain();
+        for &slot in slots {
+            // SAFETY: the caller holds it and gives it up.
+            let spare = unsafe { Spare::new(slot) };
+            // SAFETY: made for this kind of core, retained above.
+            unsafe { (this.offer)(core, spare) };
+        }
+        // SAFETY: retained above.
+        unsafe { Core::release(core) };
+    }
+
+    /// Idle slots of a class, or on their way to lie idle, that a waiter may have.
+    pub(crate) fn shelved(&self, class: usize) -> usize {
+        self.stores[class].level()
+    }
+
+    /// Takes up to `count` idle slots of a class for a waiter, while attention is raised; now and then one more, when the
+    /// pool is being closed.
+    pub(crate) fn unshelve(&self, class: usize, count: usize, each: impl FnMut(Spare)) {
+        self.stores[class].unshelve(count, each);
+    }
+
+    /// A slot was handed to a waiter.
+    pub(crate) fn count_handed_over(&self, class: usize) {
+        self.stores[class].count_handed_over();
+    }
+
+    /// Bytes that lie idle; see [`Store::idle_bytes`].
+    pub(crate) fn idle_bytes(&self) -> usize {
+        self.stores.iter().map(Store::idle_bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Retires idle slots until so many bytes are free; how many are. Largest classes first, depots before caches.
+    pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
+        let missing = |freed| wanted.saturating_sub(freed);
+        let from_depots = |freed, store: &Store| freed + store.reclaim(missing(freed));
+        let mut freed = self.stores.iter().rev().fold(0, from_depots);
+        // With attention raised nothing lies in caches.
+        if freed >= wanted || reach == Reach::Depots || self.has_attention() {
+            return freed;
+        }
+        rob(self.seated(), |store, loot| {
+            let mut slots = loot.as_slice();
+            while let [oldest, newer @ ..] = slots {
+                if freed >= wanted {
+                    break;
+                }
+                // SAFETY: robbed, so ours; the caller keeps the core.
+                freed += unsafe { Core::retire(*oldest) };
+                slots = newer;
+            }
+            // SAFETY: as above.
+            unsafe { Store::send_home(store, slots) };
+        });
+        freed
+    }
+
+    /// All magazines, and the stores in which they sit.
+    fn seated(&self) -> impl Iterator<Item = (&Store, Visit<'_>)> {
+        self.stores.iter().flat_map(|store| store.seats().visit().map(move |visit| (store, visit)))
     }
 
     pub(super) fn retain(&self) {
@@ -443,11 +643,11 @@ impl Core {
         }
     }
 
-    /// Gives up the memory of a slot.
+    /// Gives up the memory of a slot; how many bytes.
     ///
     /// # Safety
     /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
-    pub(crate) unsafe fn retire(slot: SlotPtr) {
+    pub(crate) unsafe fn retire(slot: SlotPtr) -> usize {
         // SAFETY: held, so the table is there.
         let store = unsafe { slot.head() }.store();
         // SAFETY: held, so store and core are there.
@@ -461,9 +661,10 @@ impl Core {
         this.footprint.fetch_sub(bytes, Relaxed);
         this.vacant.announce(1);
         // SAFETY: held until here. The slot's own hold on the core, given up last, keeps it meanwhile.
-        unsafe { Depot::push(&this.vacant, &[slot], 1) };
+        unsafe { Depot::push(&this.vacant, &[slot], 1, Heed::Nothing) };
         // SAFETY: the hold that came with the slot's birth.
         unsafe { Core::release(core) };
+        bytes
     }
 
     pub(crate) fn stats(&self, class: usize) -> StoreStats {
@@ -474,6 +675,42 @@ impl Core {
     pub(crate) fn overhead(&self) -> usize {
         let seats: usize = self.stores.iter().map(|store| store.seats().bytes()).sum();
         size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats
+    }
+}
+
+/// A hold on a core, whatever its face. Keeps the core in memory, and does not keep it from being shut.
+pub(crate) struct CoreRef(NonNull<Core>);
+
+// SAFETY: a counted pointer to what is Send and Sync, see `Handle`.
+unsafe impl Send for CoreRef {}
+// SAFETY: as above.
+unsafe impl Sync for CoreRef {}
+
+impl CoreRef {
+    pub(crate) fn is(&self, core: *const Core) -> bool {
+        std::ptr::eq(self.0.as_ptr(), core)
+    }
+}
+
+impl Deref for CoreRef {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        // SAFETY: it holds the core.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for CoreRef {
+    fn clone(&self) -> Self {
+        self.hold()
+    }
+}
+
+impl Drop for CoreRef {
+    fn drop(&mut self) {
+        // SAFETY: a hold of its own, given up once.
+        unsafe { Core::release(self.0.as_ptr()) };
     }
 }
 

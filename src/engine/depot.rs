@@ -15,17 +15,20 @@ use crate::sync::{AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*};
 ///
 /// The pop that is in danger has read a head and its leader's `below`, and then sleeps while others pop that leader and
 /// push it back over something else. Each pop counts the tag up, so the sleeper's compare-and-swap fails unless the tag
-/// has gone once around: 2^36 pops. At 2.5 x 10^7 exchanges a second on one depot, more than one contended cache line
-/// allows, that is 46 minutes of sleep between two instructions, and it must end at the very tick. 28 bits of index are
+/// has gone once around: 2^35 pops. At 2.5 x 10^7 exchanges a second on one depot, more than one contended cache line
+/// allows, that is 23 minutes of sleep between two instructions, and it must end at the very tick. 28 bits of index are
 /// 2^28 slots a pool. Pushes need no tag: a push in between leaves either another index on top or, after a pop, another
-/// tag.
+/// tag. The bit between index and tag is [`ATTENTION`](Self::ATTENTION).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link(u64);
 
 impl Link {
     const EMPTY: Link = Link(0);
     const INDEX: u64 = (1 << INDEX_BITS) - 1;
-    const TAG_ONE: u64 = 1 << INDEX_BITS;
+    /// Somebody waits for memory: what comes home is offered to the keeper first. In the head, because whoever pushes may
+    /// not look at anything else afterwards.
+    const ATTENTION: u64 = 1 << INDEX_BITS;
+    const TAG_ONE: u64 = Self::ATTENTION << 1;
     /// On top of a depot that takes nothing any more.
     const CLOSED: Link = Link(Self::INDEX);
 
@@ -39,6 +42,10 @@ impl Link {
 
     fn is_closed(self) -> bool {
         self.index() as u64 == Self::INDEX
+    }
+
+    fn has_attention(self) -> bool {
+        self.0 & Self::ATTENTION != 0
     }
 
     fn pushed(self, index: u32) -> Link {
@@ -55,7 +62,7 @@ impl fmt::Debug for Link {
         match self.index() {
             0 => write!(f, "empty"),
             _ if self.is_closed() => write!(f, "closed"),
-            index => write!(f, "#{index} tag {}", self.0 >> INDEX_BITS),
+            index => write!(f, "#{index} tag {}", self.0 / Self::TAG_ONE),
         }
     }
 }
@@ -67,6 +74,16 @@ pub(super) enum Pushed {
     Taken,
     /// The depot is closed and the slots are still the caller's.
     Closed,
+    /// Somebody waits for memory, and the slots are still the caller's.
+    Attention,
+}
+
+/// Whether a push heeds that somebody waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heed {
+    Attention,
+    /// Who waits has been asked.
+    Nothing,
 }
 
 /// Idle slots of one store.
@@ -102,7 +119,7 @@ impl Depot {
     /// # Safety
     /// The caller holds the slots, all of one table. Nothing the slots keep alive may be touched after
     /// [`Pushed::Taken`].
-    pub(super) unsafe fn push(depot: *const Depot, slots: &[SlotPtr], batch: usize) -> Pushed {
+    pub(super) unsafe fn push(depot: *const Depot, slots: &[SlotPtr], batch: usize, heed: Heed) -> Pushed {
         let Some((bottom, top)) = link_batches(slots, batch) else { return Pushed::Taken };
         // SAFETY: the slots keep the depot until the exchange succeeds, and the reference is not used after that.
         let this = unsafe { &*depot };
@@ -114,6 +131,9 @@ impl Depot {
         loop {
             if now.is_closed() {
                 return Pushed::Closed;
+            }
+            if now.has_attention() && heed == Heed::Attention {
+                return Pushed::Attention;
             }
             // Release pairs with the Acquire in `walk`, for a thread that reads this too late.
             bottom.below().store(now.index(), Release);
@@ -152,6 +172,16 @@ impl Depot {
                 Err(other) => now = self.lost(other),
             }
         }
+    }
+
+    /// From now on, pushes that heed it are refused.
+    pub(super) fn raise_attention(&self) {
+        // AcqRel, as all writes of the head: the release sequences of the pushes go on.
+        self.head.fetch_or(Link::ATTENTION, AcqRel);
+    }
+
+    pub(super) fn lower_attention(&self) {
+        self.head.fetch_and(!Link::ATTENTION, AcqRel);
     }
 
     #[cold]

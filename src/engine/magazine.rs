@@ -100,6 +100,9 @@ impl Att {
     const CLOSED: u32 = 1 << 2;
     /// No asymmetric barrier in this process: every operation settles behind a real fence.
     const FENCED: u32 = 1 << 3;
+    /// Somebody waits for memory: nothing may stay here until the store says otherwise.
+    const ATTENTION: u32 = 1 << 4;
+    const LEAVE: u32 = Self::CLOSED | Self::ATTENTION;
     const REQUESTS: u32 = 0b1111_1100;
     const LEN_SHIFT: u32 = 8;
 
@@ -160,8 +163,8 @@ pub(super) struct Unsettled {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stay {
     Open,
-    /// The pool is closed: the owner must empty the magazine.
-    Closed,
+    /// The pool is closed, or somebody waits for memory: the owner must empty the magazine.
+    Leave,
 }
 
 /// See the module's text. `repr(C)` keeps what a hit touches on one cache line as long as few slots are in.
@@ -293,7 +296,7 @@ impl Magazine {
     #[cold]
     pub(super) fn settle_push(&self, push: Unsettled) -> Option<Stay> {
         let stands = self.settle(push.old, push.new);
-        stands.then(|| if Att(self.att.load(Relaxed)).has(Att::CLOSED) { Stay::Closed } else { Stay::Open })
+        stands.then(|| if Att(self.att.load(Relaxed)).has(Att::LEAVE) { Stay::Leave } else { Stay::Open })
     }
 
     /// Owner: the operation from `old` to `new` met a request. Did it happen?
@@ -454,6 +457,22 @@ impl Magazine {
     pub(super) fn request_close(&self) {
         // Relaxed: the barrier of the robbery that follows orders it.
         self.att.fetch_or(Att::CLOSED, Relaxed);
+    }
+
+    /// Raises the attention bit. A robbery must follow, or the caller is the owner.
+    pub(super) fn request_attention(&self) {
+        // AcqRel: pairs with `dismiss_attention`.
+        self.att.fetch_or(Att::ATTENTION, AcqRel);
+    }
+
+    /// Takes the attention bit back.
+    pub(super) fn dismiss_attention(&self) {
+        // AcqRel: an owner whose dismissal comes after another's request sees what that one wrote before it.
+        self.att.fetch_and(!Att::ATTENTION, AcqRel);
+    }
+
+    pub(super) fn has_attention(&self) -> bool {
+        Att(self.att.load(Relaxed)).has(Att::ATTENTION)
     }
 
     /// Slots inside and hits so far, for statistics; exact when nobody works on it.

@@ -10,6 +10,8 @@
 //! | core | the stores of one pool, and their life |
 //! | seat | where a store finds a magazine |
 //! | lane | where a thread finds a magazine |
+//! | attention | a mode of a core: somebody waits for memory, so what comes home is offered before it lies idle |
+//! | spare | an idle slot on offer |
 //! | rob | to empty another thread's magazine |
 //! | retire | to give up a slot's memory |
 //!
@@ -34,5 +36,6 @@ pub(crate) mod panics;
 mod plain;
 mod seats;
 pub(crate) mod slot;
+pub(crate) mod spare;
 pub(crate) mod store;
 mod table;

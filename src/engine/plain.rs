@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use crate::engine::barrier;
-use crate::engine::depot::{Depot, Loot, Pushed};
+use crate::engine::depot::{Depot, Heed, Loot, Pushed};
 use crate::engine::magazine::{Magazine, Push};
 use crate::engine::slot::SlotPtr;
 use crate::engine::table::SlotTable;
@@ -137,7 +137,7 @@ proptest! {
                     let moved = hand.split_off(hand.len() - count.min(hand.len()));
                     real.announce(moved.len());
                     // SAFETY: in hand, all of the table; the depot stays.
-                    let pushed = unsafe { Depot::push(&real, &moved, batch) };
+                    let pushed = unsafe { Depot::push(&real, &moved, batch, Heed::Attention) };
                     prop_assert_eq!(pushed, Pushed::Taken);
                     plain.push(&moved, batch);
                 }

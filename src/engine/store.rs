@@ -10,12 +10,13 @@ use std::ptr::NonNull;
 
 use crate::engine::cache::{self, Cache};
 use crate::engine::core::Core;
-use crate::engine::depot::{Depot, Loot, Pushed};
+use crate::engine::depot::{Depot, Heed, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
 use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
 use crate::engine::panics;
 use crate::engine::seats::Seats;
 use crate::engine::slot::SlotPtr;
+use crate::engine::spare::Spare;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
 
 /// What becomes of slots that come back.
@@ -49,6 +50,7 @@ pub(crate) struct Store {
     cache_hits: AtomicU64,
     depot_hits: AtomicU64,
     stolen: AtomicU64,
+    handed_over: AtomicU64,
     fresh: AtomicU64,
 }
 
@@ -59,6 +61,7 @@ pub(crate) struct StoreStats {
     pub(crate) cache_hits: u64,
     pub(crate) depot_hits: u64,
     pub(crate) stolen: u64,
+    pub(crate) handed_over: u64,
     pub(crate) fresh: u64,
     pub(crate) depot_retries: u64,
     pub(crate) resident: usize,
@@ -85,6 +88,7 @@ impl Store {
             cache_hits: AtomicU64::new(0),
             depot_hits: AtomicU64::new(0),
             stolen: AtomicU64::new(0),
+            handed_over: AtomicU64::new(0),
             fresh: AtomicU64::new(0),
         }
     }
@@ -113,6 +117,7 @@ impl Store {
         if let Some(slot) = magazine.and_then(Magazine::pop_again) {
             return Some(slot);
         }
+        let magazine = magazine.filter(|magazine| !self.heeds_attention(magazine));
         let mut loot = Loot::new();
         let batches = magazine.map_or(1, |m| m.limit() / 2 / self.batch);
         // SAFETY: the core's table is the one of all its depots.
@@ -137,21 +142,32 @@ impl Store {
     /// Puts slots that came out of the depot into this thread's empty magazine, and what does not fit back into the
     /// depot.
     fn refill(&self, cache: &Cache, magazine: NonNull<Magazine>, slots: &[SlotPtr]) {
-        // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+        // SAFETY: this thread's, and not replaced before `leave`, which comes last.
         let mine = unsafe { magazine.as_ref() };
         let (surplus, kept) = slots.split_at(slots.len().saturating_sub(mine.limit()));
         // SAFETY: the slots are ours, and the caller keeps the core by other means.
         unsafe { Store::put_back(self, surplus) };
         match mine.fill(kept) {
             Some(Stay::Open) => {}
-            Some(Stay::Closed) => empty_closed(cache, magazine),
+            Some(Stay::Leave) => leave(cache, magazine),
             // SAFETY: refused, so still ours.
             None => unsafe { Store::send_home(self, kept) },
         }
     }
 
-    /// Takes up to `count` slots out of the depot into `each`, in as few exchanges as there are magazines full.
-    pub(super) fn take_many(&self, count: usize, mut each: impl FnMut(SlotPtr)) -> usize {
+    /// Takes up to `count` slots out of this thread's magazine, and then out of the depot in as few exchanges as there are
+    /// magazines full, into `each`.
+    pub(super) fn take_many(&self, cache: &Cache, count: usize, mut each: impl FnMut(SlotPtr)) {
+        let magazine = self.magazine(cache);
+        let mut from_depot = count;
+        while let Some(slot) = magazine.filter(|_| from_depot > 0).and_then(Magazine::pop_again) {
+            from_depot -= 1;
+            each(slot);
+        }
+        self.take_from_depot(from_depot, each);
+    }
+
+    fn take_from_depot(&self, count: usize, mut each: impl FnMut(SlotPtr)) {
         let mut taken = 0;
         while taken < count {
             let mut loot = Loot::new();
@@ -168,7 +184,6 @@ impl Store {
             unsafe { Store::put_back(self, rest) };
         }
         self.depot_hits.fetch_add(taken as u64, Relaxed);
-        taken
     }
 
     /// Gives slots, newest last, to the depot in one exchange, or to the system if they may not stay.
@@ -183,7 +198,12 @@ impl Store {
             return;
         }
         // SAFETY: the slots keep the core.
-        let stay = unsafe { &*store }.admit(slots.len());
+        let this = unsafe { &*store };
+        if this.keeping == Keeping::Idle && this.core().has_attention() {
+            // SAFETY: the caller's promises.
+            return unsafe { Core::offer(this.core, slots) };
+        }
+        let stay = this.admit(slots.len());
         let (leaving, staying) = slots.split_at(slots.len() - stay);
         // SAFETY: `staying` keeps the core, or nothing is touched after the loop.
         unsafe { retire_all(leaving) };
@@ -215,12 +235,90 @@ impl Store {
         // SAFETY: as above.
         let batch = unsafe { (*store).batch };
         // SAFETY: the caller holds them; nothing is touched after `Taken`.
-        if unsafe { Depot::push(depot, slots, batch) } == Pushed::Closed {
-            // SAFETY: refused, so still ours, and they keep the core.
-            unsafe { &*depot }.withdraw(slots.len());
-            // SAFETY: nothing is touched afterwards.
-            unsafe { retire_all(slots) };
+        let pushed = unsafe { Depot::push(depot, slots, batch, Heed::Attention) };
+        if pushed == Pushed::Taken {
+            return;
         }
+        // SAFETY: refused, so still ours, and they keep the core.
+        unsafe { &*depot }.withdraw(slots.len());
+        if pushed == Pushed::Closed {
+            // SAFETY: as above; nothing is touched afterwards.
+            unsafe { retire_all(slots) };
+        } else {
+            // SAFETY: as above.
+            let core = unsafe { (*store).core };
+            // SAFETY: as above; nothing is touched afterwards.
+            unsafe { Core::offer(core, slots) };
+        }
+    }
+
+    /// Puts a slot into the depot, whoever waits. False: it may not stay, and is still the caller's.
+    ///
+    /// # Safety
+    /// As [`send_home`](Self::send_home).
+    pub(super) unsafe fn shelve(store: *const Store, slot: SlotPtr) -> bool {
+        // SAFETY: the slot keeps the core.
+        if unsafe { &*store }.admit(1) == 0 {
+            return false;
+        }
+        // SAFETY: as above.
+        let depot = unsafe { &raw const (*store).depot };
+        // SAFETY: the caller holds it; nothing is touched after `Taken`.
+        let taken = unsafe { Depot::push(depot, &[slot], 1, Heed::Nothing) } == Pushed::Taken;
+        if !taken {
+            // SAFETY: refused, so the slot keeps the core.
+            unsafe { &*depot }.withdraw(1);
+        }
+        taken
+    }
+
+    /// Up to `count` slots of the depot for those who wait, in whose presence nothing else may come into it.
+    pub(super) fn unshelve(&self, count: usize, mut each: impl FnMut(Spare)) {
+        let mut left = count;
+        while left > 0 {
+            let mut loot = Loot::new();
+            // SAFETY: the core's table is the one of all its depots.
+            if unsafe { self.depot.pop(self.core().table(), 1, &mut loot) } == 0 {
+                break;
+            }
+            for slot in loot.drain() {
+                // SAFETY: popped, so ours.
+                let spare = unsafe { Spare::new(slot) };
+                if left > 0 {
+                    left -= 1;
+                    each(spare);
+                } else if let Err(refused) = spare.shelve() {
+                    // The pool was closed meanwhile; whoever waited learns of it, and disposes of this.
+                    each(refused);
+                }
+            }
+        }
+    }
+
+    /// Slots in the depot, or on their way into it.
+    pub(super) fn level(&self) -> usize {
+        self.depot.level()
+    }
+
+    /// Whether somebody waits for memory. Then this magazine of the caller's thread, attached here, has no places any
+    /// more, so that returns go past it at once.
+    fn heeds_attention(&self, magazine: &Magazine) -> bool {
+        let core = self.core();
+        if !core.has_attention() {
+            if !magazine.has_attention() {
+                return false;
+            }
+            // Left over: the magazine was attached while attention was being lowered. If it is being raised again, and
+            // this dismisses the new request, the exchange shows the flag that was set before it.
+            magazine.dismiss_attention();
+            if !core.has_attention() {
+                return false;
+            }
+            magazine.request_attention();
+        }
+        self.places.fetch_sub(magazine.limit(), Relaxed);
+        magazine.set_limit(0);
+        true
     }
 
     /// This thread's magazine for this store, made on first use.
@@ -272,11 +370,14 @@ impl Store {
             unsafe { Core::release(self.core) };
             return None;
         }
-        // With the fence in `Core::shut`: either the closer sees the seat, or we see its flag.
+        // With the fences in `Core::shut` and `raise_attention`: either they see the seat, or we see their flag.
         fence(SeqCst);
         if self.is_closed() {
             cache.remove(lane);
             return None;
+        }
+        if self.core().has_attention() {
+            magazine.request_attention();
         }
         self.enlarge(cache, magazine);
         cache.magazine(lane)
@@ -349,6 +450,32 @@ impl Store {
         self.resident_bytes.fetch_sub(bytes, Relaxed);
     }
 
+    pub(super) fn count_handed_over(&self) {
+        self.handed_over.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes that lie idle, as if each idle slot had the average of all: exact where all are alike and nobody works.
+    pub(super) fn idle_bytes(&self) -> usize {
+        let stats = self.stats();
+        let idle = stats.in_caches + stats.in_depot;
+        let bytes = stats.resident_bytes as u128 * idle.min(stats.resident) as u128;
+        usize::try_from(bytes.checked_div(stats.resident as u128).unwrap_or(0)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn count_weight(&self, from: usize, to: usize) {
+        // Wraps like the difference itself.
+        self.resident_bytes.fetch_add(to.wrapping_sub(from), Relaxed);
+    }
+
+    pub(super) fn raise_attention(&self) {
+        self.depot.raise_attention();
+    }
+
+    pub(super) fn lower_attention(&self) {
+        self.depot.lower_attention();
+        self.seats.visit().for_each(|magazine| magazine.dismiss_attention());
+    }
+
     pub(super) fn count_stolen(&self) {
         self.stolen.fetch_add(1, Relaxed);
     }
@@ -362,6 +489,7 @@ impl Store {
             cache_hits: self.cache_hits.load(Relaxed),
             depot_hits: self.depot_hits.load(Relaxed),
             stolen: self.stolen.load(Relaxed),
+            handed_over: self.handed_over.load(Relaxed),
             fresh: self.fresh.load(Relaxed),
             depot_retries: self.depot.retries(),
             resident: self.resident.load(Relaxed),
@@ -422,10 +550,10 @@ fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
 
 /// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
 fn settle(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
-    // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+    // SAFETY: this thread's, and not replaced before `leave`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
-    if stay == Some(Stay::Closed) {
-        cache::with(|cache| empty_closed(cache, magazine));
+    if stay == Some(Stay::Leave) {
+        cache::with(|cache| leave(cache, magazine));
     }
     stay.is_some()
 }
@@ -464,7 +592,7 @@ pub(crate) unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
     let store = unsafe { slot.head() }.store();
     // SAFETY: the slot keeps its store.
     let this = unsafe { &*store };
-    let Some(magazine) = this.magazine(cache) else {
+    let Some(magazine) = this.magazine(cache).filter(|magazine| !this.heeds_attention(magazine)) else {
         // SAFETY: the caller's promises.
         return unsafe { Store::send_home(store, &[slot]) };
     };
@@ -474,7 +602,7 @@ pub(crate) unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
     }
     match stay {
         Some(Stay::Open) => {}
-        Some(Stay::Closed) => empty_closed(cache, magazine.into()),
+        Some(Stay::Leave) => leave(cache, magazine.into()),
         // SAFETY: refused, so still ours.
         None if magazine.limit() == 0 => unsafe { Store::send_home(store, &[slot]) },
         // SAFETY: as above.
@@ -487,7 +615,7 @@ pub(crate) unsafe fn put_slowly(cache: &Cache, slot: SlotPtr) {
 /// # Safety
 /// As [`put_cached`].
 unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>, slot: SlotPtr) {
-    // SAFETY: this thread's, and not replaced before `empty_closed`, which comes last.
+    // SAFETY: this thread's, and not replaced before `leave`, which comes last.
     let full = unsafe { magazine.as_ref() }.take_all();
     let (older, newer) = full.as_slice().split_at(full.len().div_ceil(2));
     // SAFETY: taken out, so ours; `slot`, still in hand, keeps the core.
@@ -497,17 +625,17 @@ unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>,
     // SAFETY: as above.
     match unsafe { magazine.as_ref() }.fill(rest.as_slice()) {
         Some(Stay::Open) => {}
-        Some(Stay::Closed) => empty_closed(cache, magazine),
+        Some(Stay::Leave) => leave(cache, magazine),
         // SAFETY: refused, so still ours; the last use of the store.
         None => unsafe { Store::send_home(store, rest.as_slice()) },
     }
 }
 
-/// The owner met the closed bit: sends home what its magazine holds. In a lane that is used again these may be another
-/// store's slots, so each is asked where it belongs.
+/// The owner met a bit that lets nothing stay: sends home what its magazine holds. In a lane that is used again these
+/// may be another store's slots, so each is asked where it belongs.
 #[cold]
 #[inline(never)]
-fn empty_closed(cache: &Cache, magazine: NonNull<Magazine>) {
+fn leave(cache: &Cache, magazine: NonNull<Magazine>) {
     // SAFETY: this thread's, until the loop, in which it may be replaced and is not touched any more.
     let mut slots = unsafe { magazine.as_ref() }.take_all();
     for slot in slots.drain() {

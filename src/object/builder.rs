@@ -2,10 +2,11 @@
 
 use std::error;
 use std::fmt;
-use std::marker::PhantomData;
 
 use crate::object::pool::Pool;
 use crate::object::reuse::Reuse;
+use crate::policy::budget::Budget;
+use crate::policy::builder::{Bounds, Overflow};
 use crate::policy::error::{BuildError, CreateError, Error};
 use crate::sync::DEPTH;
 
@@ -15,15 +16,17 @@ pub(crate) type Create<T> = Box<dyn Fn() -> Result<T, Error> + Send + Sync>;
 /// What the options of a pool say but for how values are made.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// For `Debug`.
-    #[allow(dead_code, reason = "read by the derived `Debug`")]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     pub(crate) trim_capacity: usize,
     pub(crate) max_idle: usize,
     pub(crate) max_objects: usize,
     pub(crate) thread_cache: usize,
     pub(crate) prefill: usize,
+    pub(crate) bounds: Bounds,
 }
+
+/// Says how many bytes a value stands for.
+pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 /// Options for a [`Pool`], made by [`Pool::builder`].
 ///
@@ -35,6 +38,10 @@ pub(crate) struct Options {
 /// | [`max_objects`](Self::max_objects) | no limit |
 /// | [`thread_cache`](Self::thread_cache) | 64 values for each thread |
 /// | [`prefill`](Self::prefill) | none |
+/// | [`budget`](Self::budget) | [`Budget::process`] |
+/// | [`max_memory`](Self::max_memory) | that of the budget |
+/// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
+/// | [`weigh`](Self::weigh) | `size_of::<T>()` |
 /// | [`name`](Self::name) | none |
 ///
 /// `C` is how values are made: by default, or by a function.
@@ -57,7 +64,7 @@ pub(crate) struct Options {
 pub struct PoolBuilder<T, C = ByDefault> {
     options: Options,
     create: C,
-    values: PhantomData<fn() -> T>,
+    weigh: Option<Weigh<T>>,
 }
 
 /// Values are made by `T::default()`.
@@ -114,8 +121,9 @@ impl<T> PoolBuilder<T> {
             max_objects: usize::MAX,
             thread_cache: DEPTH,
             prefill: 0,
+            bounds: Bounds::default(),
         };
-        PoolBuilder { options, create: ByDefault, values: PhantomData }
+        PoolBuilder { options, create: ByDefault, weigh: None }
     }
 }
 
@@ -146,7 +154,7 @@ impl<T, C> PoolBuilder<T, C> {
     }
 
     fn with(self, create: Create<T>) -> PoolBuilder<T, ByFunction<T>> {
-        PoolBuilder { options: self.options, create: ByFunction(create), values: PhantomData }
+        PoolBuilder { options: self.options, create: ByFunction(create), weigh: self.weigh }
     }
 
     /// How much room a returned value may keep, in elements (bytes, for text): what [`Reuse::reuse`] is given. The
@@ -163,8 +171,8 @@ impl<T, C> PoolBuilder<T, C> {
         self
     }
 
-    /// The values that there may be at all, out and idle together. Beyond them requests fail with [`Error::Exhausted`];
-    /// before that, idle values are taken from other threads' caches. Values that another thread is just moving between
+    /// The values that there may be at all, out and idle together. Beyond them requests fail with [`Error::Exhausted`],
+    /// or wait, when made by [`acquire`](Pool::acquire); before that, idle values are taken from other threads' caches. Values that another thread is just moving between
     /// its cache and the depot count as out.
     pub fn max_objects(mut self, count: usize) -> Self {
         self.options.max_objects = count;
@@ -183,7 +191,50 @@ impl<T, C> PoolBuilder<T, C> {
         self
     }
 
-    /// A name for the pool, shown by `Debug`.
+    /// The budget that the values' weight is charged to.
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.options.bounds.set_budget(budget);
+        self
+    }
+
+    /// The bytes that the pool's values may weigh, out and idle together: a [child](Budget::child) of its budget.
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.options.bounds.set_max_memory(bytes);
+        self
+    }
+
+    /// What becomes of requests when the budget is spent, or [`max_objects`](Self::max_objects) are out.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.options.bounds.overflow = overflow;
+        self
+    }
+
+    /// How many bytes a value stands for, which are charged to the budget: by default its own size, without what it
+    /// owns elsewhere.
+    ///
+    /// Called when a value is made or adopted, and again when it comes home, after [`Reuse::reuse`]; without a lock, so
+    /// it may use pools. What a value has grown by is charged then; if the budget refuses, the value is dropped. Such a
+    /// return, and the get of such a value, cost a look at the pool and a call more than others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{Budget, Pool};
+    ///
+    /// let budget = Budget::new(1 << 20);
+    /// let pool = Pool::<Vec<u8>>::builder().budget(&budget).weigh(|vec| size_of_val(vec) + vec.capacity()).build()?;
+    /// let mut vec = pool.get();
+    /// vec.reserve_exact(1000);
+    /// drop(vec);
+    /// assert_eq!(budget.used(), size_of::<Vec<u8>>() + 1000);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn weigh(mut self, weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
+        self.weigh = Some(Box::new(weigh));
+        self
+    }
+
+    /// A name for the pool, shown by `Debug` and by its budget.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = Some(name.into());
         self
@@ -196,13 +247,14 @@ impl<T: Reuse + Send + 'static, C: Creates<T>> PoolBuilder<T, C> {
     ///
     /// # Errors
     /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::Create`] has the error of
-    /// `try_create`, and [`BuildError::OutOfMemory`] says that there is no memory, when the pool is to be prefilled.
+    /// `try_create`, and [`BuildError::OverBudget`] and [`BuildError::OutOfMemory`] say that there is no memory, when the
+    /// pool is to be prefilled.
     ///
     /// # Panics
     /// When `create` does, while the pool is prefilled.
     pub fn build(self) -> Result<Pool<T>, BuildError> {
         self.options.check()?;
-        Pool::build(self.options, self.create.into_create())
+        Pool::build(self.options, self.create.into_create(), self.weigh)
     }
 }
 

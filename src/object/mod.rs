@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 mod global;
+pub(crate) mod order;
 pub(crate) mod pool;
 pub(crate) mod pooled;
 pub(crate) mod reuse;

@@ -3,18 +3,24 @@
 use std::any::type_name;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, Reach, StoreConfig};
 use crate::engine::panics;
-use crate::engine::store::Keeping;
-use crate::object::builder::{Create, Options, PoolBuilder};
-use crate::object::pooled::taken::{self, STORE};
-use crate::object::pooled::{Held, Pooled};
+use crate::engine::spare::Spare;
+use crate::engine::store::{Keeping, StoreStats};
+use crate::object::builder::{Create, Options, PoolBuilder, Weigh};
+use crate::object::order;
+use crate::object::pooled::taken::{self, STORE, UNPOOLED};
+use crate::object::pooled::{Held, MAX_WEIGHT, Pooled};
 use crate::object::reuse::Reuse;
+use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::budget::{self, Amount, Node};
+use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
-use crate::policy::stats::{ClassStats, Stats};
+use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of values that can be used again.
 ///
@@ -64,49 +70,70 @@ pub(crate) type ObjectCore<T> = CoreOf<ObjectKeeper<T>>;
 /// What an object pool keeps besides its slots.
 pub(crate) struct ObjectKeeper<T> {
     create: Create<T>,
+    weigh: Option<Weigh<T>>,
     options: Options,
     /// [`Pool::close`] was called.
     closed: AtomicBool,
-    /// Values that are out or idle, or about to be made.
-    objects: AtomicUsize,
+    /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
+    leaf: Arc<Node>,
+    waits: Waits,
+    /// What the last new value weighed, and the next will weigh, probably.
+    expected: AtomicUsize,
 }
 
 impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
     type Content = Held<T>;
 
-    fn vacate(&self, held: &Held<T>, _: usize) -> usize {
+    fn vacate(&self, held: &Held<T>, class: usize) -> usize {
         panics::contain(|| taken::vacate(held));
-        self.objects.fetch_sub(1, Relaxed);
-        1
+        if class == STORE {
+            self.leaf.release(Amount { values: 1, bytes: held.weight() });
+        }
+        held.weight()
     }
-}
 
-/// The claim of one value on `max_objects`. Given up unless it is kept.
-pub(crate) struct Reservation<'a>(&'a AtomicUsize);
-
-impl Reservation<'_> {
-    /// A value has it now.
-    pub(crate) fn keep(self) {
-        std::mem::forget(self);
+    fn offer(&self, core: &Core, spare: Spare) {
+        budget::offer(&self.leaf, core, spare);
     }
-}
 
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+    fn shut(&self, core: &Core) {
+        self.leaf.leave(core);
+        budget::dismiss(&self.leaf, core);
     }
 }
 
 impl<T> ObjectKeeper<T> {
-    /// Room for one more value.
-    pub(crate) fn reserve(&self) -> Result<Reservation<'_>, Error> {
-        let limit = self.options.max_objects;
-        // Relaxed: only the number counts.
-        let raise = |objects| Some(objects).filter(|&objects| objects < limit).map(|objects| objects + 1);
-        match self.objects.fetch_update(Relaxed, Relaxed, raise) {
-            Ok(_) => Ok(Reservation(&self.objects)),
-            Err(_) => Err(Error::Exhausted { limit }),
-        }
+    pub(crate) fn leaf(&self) -> &Arc<Node> {
+        &self.leaf
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.options.bounds.overflow
+    }
+
+    pub(crate) fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// Whether values are weighed, each and again.
+    pub(crate) fn weighs(&self) -> bool {
+        self.weigh.is_some()
+    }
+
+    /// What a value weighs, by the user's code.
+    pub(crate) fn weigh(&self, value: &T) -> usize {
+        let weight = self.weigh.as_ref().map_or(size_of::<T>(), |weigh| weigh(value));
+        weight.min(MAX_WEIGHT)
+    }
+
+    /// What a new value will be charged, as far as is known before it is made.
+    pub(crate) fn expected(&self) -> Amount {
+        Amount { values: 1, bytes: self.expected.load(Relaxed) }
+    }
+
+    /// A new value turned out to weigh so much.
+    pub(crate) fn expect(&self, weight: usize) {
+        self.expected.store(weight, Relaxed);
     }
 
     /// A new value, by the user's code.
@@ -142,18 +169,31 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     }
 
     /// A pool with these options, which the builder has checked.
-    pub(crate) fn build(options: Options, create: Create<T>) -> Result<Self, BuildError> {
+    pub(crate) fn build(options: Options, create: Create<T>, weigh: Option<Weigh<T>>) -> Result<Self, BuildError> {
         let limits =
             Limits { max_idle: usize::MAX, max_idle_per_store: options.max_idle, thread_cache: options.thread_cache };
-        let prefill = options.prefill;
-        let keeper = ObjectKeeper { create, options, closed: AtomicBool::new(false), objects: AtomicUsize::new(0) };
-        let store = StoreConfig { weight: 1, keeping: Keeping::Idle };
-        let pool = Pool { core: Handle::new(keeper, &[store], [Some(STORE)], limits), _resume: Resume };
-        taken::stock(&pool.core, prefill).map_err(|error| match error {
-            Error::Create(error) => BuildError::Create(error),
-            Error::OutOfMemory { requested } => BuildError::OutOfMemory { requested },
-            other => unreachable!("a new pool that is large enough refused: {other}"),
-        })?;
+        let budget = options.bounds.budget();
+        let leaf = match options.max_objects {
+            usize::MAX => budget.node().clone(),
+            max => budget.node().for_values(max),
+        };
+        let (name, prefill, weighs) = (options.name.clone(), options.prefill, weigh.is_some());
+        let keeper = ObjectKeeper {
+            create,
+            weigh,
+            options,
+            closed: AtomicBool::new(false),
+            leaf,
+            waits: Waits::default(),
+            expected: AtomicUsize::new(size_of::<T>()),
+        };
+        let store = |keeping| StoreConfig { weight: 1, keeping };
+        let stores = [store(Keeping::Idle), store(Keeping::Nothing)];
+        // Returns that weigh are slow, so gets of such a pool need not be fast; see `lane_home`.
+        let step = Some(STORE).filter(|_| !weighs);
+        let pool = Pool { core: Handle::new(keeper, &stores, [step], limits), _resume: Resume };
+        pool.keeper().leaf.join(name, pool.core.core().hold());
+        taken::stock(&pool.core, prefill)?;
         Ok(pool)
     }
 
@@ -181,8 +221,8 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// A value, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when [`max_objects`](PoolBuilder::max_objects) are out, [`Error::Create`] with the error of
-    /// `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
+    /// [`Error::Exhausted`] when [`max_objects`](PoolBuilder::max_objects) are out, [`Error::OverBudget`] when the budget is
+    /// spent, [`Error::Queued`] when others wait in line, [`Error::Create`] with the error of `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
     /// The pool is as it was then.
     ///
     /// # Panics
@@ -262,11 +302,65 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             let Some(pooled) = taken::hit(&self.core) else { break };
             batch.push(pooled);
         }
-        taken::obtain_idle(&self.core, count - batch.len(), |pooled| batch.push(pooled));
-        while batch.len() < count {
-            batch.push(self.try_get()?);
+        let missing = count - batch.len();
+        if missing > 0 {
+            taken::obtain_many(&self.core, missing, self.keeper().overflow(), &mut batch)?;
         }
         Ok(batch)
+    }
+
+    /// A value, when it is its turn: waits in line while the budget is spent, or [`max_objects`](PoolBuilder::max_objects)
+    /// are out. See [`Acquire`].
+    ///
+    /// # Errors
+    /// Of the future: [`Error::NeverFits`] for more than there may ever be, [`Error::Closed`] when the pool is closed
+    /// meanwhile, and what [`try_get`](Self::try_get) fails with for other reasons than these limits.
+    ///
+    /// # Panics
+    /// The future, when `create` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::<String>::builder().max_objects(1).build()?;
+    /// let first = pool.acquire().wait()?;
+    /// std::thread::spawn(move || drop(first));
+    /// let second = pool.acquire().wait()?;
+    /// # drop(second);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn acquire(&self) -> Acquire<Pooled<T>> {
+        Acquire::new(order::one(self.core.clone()))
+    }
+
+    /// So many values at once, when it is their turn. As [`acquire`](Self::acquire); a large batch is not starved by
+    /// small requests behind it.
+    pub fn acquire_many(&self, count: usize) -> Acquire<PooledBatch<Pooled<T>>> {
+        Acquire::new(order::many(self.core.clone(), count))
+    }
+
+    /// Drops idle values until those left weigh at most `keep_bytes`; how many bytes were freed. Where values are
+    /// [weighed](PoolBuilder::weigh), as if each idle one weighed the average.
+    ///
+    /// Reaches the caches of all threads, also of those that sleep. Costs a visit to their magazines, a memory barrier
+    /// in each running thread of the process for every 16 of them, and the values' destructors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::Pool::builder().create(|| Vec::<u8>::with_capacity(100)).build()?;
+    /// drop(pool.get_many(5));
+    /// assert_eq!(pool.trim(0), 5 * size_of::<Vec<u8>>());
+    /// assert_eq!(pool.stats().footprint, 0);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn trim(&self, keep_bytes: usize) -> usize {
+        let core = self.core.core();
+        // Values of no weight go when all are to go.
+        let wanted = if keep_bytes == 0 { usize::MAX } else { core.idle_bytes().saturating_sub(keep_bytes) };
+        let freed = core.reclaim(wanted, Reach::Caches);
+        panics::resume();
+        freed
     }
 
     /// A value made elsewhere, which is one of the pool's from now on: it goes home when it is dropped.
@@ -343,7 +437,13 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     pub fn stats(&self) -> Stats {
         let core = self.core.core();
         let class = ClassStats::new(size_of::<T>(), 1, &core.stats(STORE));
-        Stats::of_objects(class, core.overhead())
+        let besides = Besides {
+            oversize: StoreStats::default(),
+            unpooled: core.stats(UNPOOLED),
+            waits: &self.keeper().waits,
+            overhead: core.overhead(),
+        };
+        Stats::of_objects(class, &besides)
     }
 }
 

@@ -3,13 +3,14 @@
 use crate::bytes::pool::BufferPool;
 use crate::bytes::{MAX_CLASSES, default_sizes};
 use crate::memory::{Memory, os};
+use crate::policy::budget::Budget;
 use crate::policy::error::BuildError;
 
 /// The largest alignment of a buffer, in bytes.
 const MAX_ALIGNMENT: usize = 2 << 20;
 const DEFAULT_ALIGNMENT: usize = 64;
 const DEFAULT_THREAD_CACHE: usize = 4 << 20;
-/// The most that lies idle by default, and the share of memory on small machines.
+/// The most that lies idle by default, and the share of memory where there is little.
 const MAX_DEFAULT_IDLE: usize = 256 << 20;
 const IDLE_SHARE: usize = 8;
 
@@ -25,6 +26,42 @@ pub enum Zeroing {
     OnReturn,
 }
 
+/// What becomes of a `get` or `try_get` when the budget is spent and nothing idle could give way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is served with memory outside the budget, which is counted as [`unpooled`](crate::Stats::unpooled) and goes
+    /// back to the system when it is returned. `acquire` waits even so.
+    Unpooled,
+}
+
+/// Which budget a pool is on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bounds {
+    budget: Option<Budget>,
+    max_memory: Option<usize>,
+    pub(crate) overflow: Overflow,
+}
+
+impl Bounds {
+    pub(crate) fn set_budget(&mut self, budget: &Budget) {
+        self.budget = Some(budget.clone());
+    }
+
+    pub(crate) fn set_max_memory(&mut self, bytes: usize) {
+        self.max_memory = Some(bytes);
+    }
+
+    /// The budget of a new pool.
+    pub(crate) fn budget(&self) -> Budget {
+        let budget = self.budget.as_ref().unwrap_or_else(|| Budget::process());
+        self.max_memory.map_or_else(|| budget.clone(), |max| budget.child(max))
+    }
+}
+
 /// Options for a [`BufferPool`], made by [`BufferPool::builder`].
 ///
 /// | option | default |
@@ -33,9 +70,12 @@ pub enum Zeroing {
 /// | [`alignment`](Self::alignment) | 64 bytes |
 /// | [`max_request`](Self::max_request) | `isize::MAX` bytes |
 /// | [`prefill`](Self::prefill) | nothing |
-/// | [`max_idle`](Self::max_idle) | an eighth of the machine's memory, at most 256 MiB |
+/// | [`max_idle`](Self::max_idle) | an eighth of the memory that the process may use, at most 256 MiB |
 /// | [`max_idle_per_class`](Self::max_idle_per_class) | no limit |
 /// | [`thread_cache`](Self::thread_cache) | 4 MiB for each thread |
+/// | [`budget`](Self::budget) | [`Budget::process`] |
+/// | [`max_memory`](Self::max_memory) | that of the budget |
+/// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
 /// | [`zeroing`](Self::zeroing) | [`Zeroing::OnGet`] |
 /// | [`memory`](Self::memory) | by size class |
 /// | [`name`](Self::name) | none |
@@ -65,12 +105,13 @@ pub struct BufferPoolBuilder {
     max_idle: usize,
     max_idle_per_class: usize,
     thread_cache: usize,
+    bounds: Bounds,
     zeroing: Zeroing,
     memory: Memory,
 }
 
 impl Default for BufferPoolBuilder {
-    /// The defaults of this machine.
+    /// The defaults for this process.
     fn default() -> Self {
         BufferPoolBuilder {
             name: None,
@@ -78,9 +119,10 @@ impl Default for BufferPoolBuilder {
             alignment: DEFAULT_ALIGNMENT,
             max_request: isize::MAX as usize,
             prefill: Vec::new(),
-            max_idle: os::total_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
+            max_idle: os::usable_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
             max_idle_per_class: usize::MAX,
             thread_cache: DEFAULT_THREAD_CACHE,
+            bounds: Bounds::default(),
             zeroing: Zeroing::default(),
             memory: Memory::default(),
         }
@@ -116,6 +158,10 @@ impl BufferPoolBuilder {
 
     /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back
     /// beyond them is freed.
+    ///
+    /// For the default, the memory that the process may use is the machine's, or on Linux less where control groups
+    /// (`memory.max`, `memory.high`; in version 1 `memory.limit_in_bytes`) or the limit on addresses (`RLIMIT_AS`) say so.
+    /// The system is asked when the process makes its first builder; what changes later has no effect.
     pub fn max_idle(mut self, bytes: usize) -> Self {
         self.max_idle = bytes;
         self
@@ -134,6 +180,24 @@ impl BufferPoolBuilder {
         self
     }
 
+    /// The budget that the pool's memory is charged to.
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.bounds.set_budget(budget);
+        self
+    }
+
+    /// The bytes that the pool may have, out and idle together: a [child](Budget::child) of its budget.
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.bounds.set_max_memory(bytes);
+        self
+    }
+
+    /// What becomes of requests when the budget is spent.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.bounds.overflow = overflow;
+        self
+    }
+
     /// When bytes are made zero.
     pub fn zeroing(mut self, zeroing: Zeroing) -> Self {
         self.zeroing = zeroing;
@@ -146,7 +210,7 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// A name for the pool, shown by `Debug`.
+    /// A name for the pool, shown by `Debug` and by its budget.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -156,8 +220,8 @@ impl BufferPoolBuilder {
     /// the process aborts.
     ///
     /// # Errors
-    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OutOfMemory`] when there is no
-    /// memory to prefill.
+    /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OverBudget`] and
+    /// [`BuildError::OutOfMemory`] say that there is no memory to prefill.
     ///
     /// # Examples
     ///
@@ -234,6 +298,7 @@ impl BufferPoolBuilder {
 
     pub(crate) fn options(&self) -> Options<'_> {
         Options {
+            name: self.name.as_deref(),
             size_classes: &self.size_classes,
             alignment: self.alignment,
             max_request: self.max_request,
@@ -241,6 +306,7 @@ impl BufferPoolBuilder {
             max_idle: self.max_idle,
             max_idle_per_class: self.max_idle_per_class,
             thread_cache: self.thread_cache,
+            bounds: &self.bounds,
             wipes: self.zeroing == Zeroing::OnReturn,
             memory: &self.memory,
         }
@@ -249,6 +315,7 @@ impl BufferPoolBuilder {
 
 /// The checked options, for the pool that is built from them.
 pub(crate) struct Options<'a> {
+    pub(crate) name: Option<&'a str>,
     pub(crate) size_classes: &'a [usize],
     pub(crate) alignment: usize,
     pub(crate) max_request: usize,
@@ -256,6 +323,7 @@ pub(crate) struct Options<'a> {
     pub(crate) max_idle: usize,
     pub(crate) max_idle_per_class: usize,
     pub(crate) thread_cache: usize,
+    pub(crate) bounds: &'a Bounds,
     pub(crate) wipes: bool,
     pub(crate) memory: &'a Memory,
 }

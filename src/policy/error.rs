@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a buffer could not be had.
 ///
@@ -32,6 +33,35 @@ pub enum Error {
         /// Bytes asked for.
         requested: usize,
     },
+    /// A budget of the pool would be exceeded, and nothing idle could give way.
+    OverBudget {
+        /// Bytes asked for, as the size class rounds them.
+        requested: usize,
+        /// Bytes that the budget had left.
+        available: usize,
+        /// Bytes that it may have in all.
+        limit: usize,
+    },
+    /// Others wait in line for the memory that this request would need.
+    Queued {
+        /// Bytes asked for, as the size class rounds them.
+        requested: usize,
+    },
+    /// More than a budget's limit, so that no wait would help. Bytes as the size classes round them; of a pool with
+    /// `max_objects`, values.
+    NeverFits {
+        /// What was asked for.
+        requested: usize,
+        /// What there may be in all.
+        limit: usize,
+    },
+    /// The time was up before the request could be served.
+    TimedOut {
+        /// Bytes asked for; of a pool of values, how many.
+        requested: usize,
+        /// How long it waited.
+        waited: Duration,
+    },
     /// As many values are out as the pool may have.
     Exhausted {
         /// The values that there may be.
@@ -44,6 +74,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the request could be served once others give something back.
+    pub(crate) fn is_for_now(&self) -> bool {
+        matches!(self, Error::OverBudget { .. } | Error::Queued { .. } | Error::Exhausted { .. })
+    }
+
     /// What the methods do that panic.
     #[cold]
     #[track_caller]
@@ -60,6 +95,18 @@ impl fmt::Display for Error {
             }
             Error::OutOfMemory { requested } => {
                 write!(f, "the system has no memory for a buffer of {requested} bytes, and no idle one would do")
+            }
+            Error::OverBudget { requested, available, limit } => {
+                write!(f, "{requested} bytes requested with {available} left of a budget of {limit} bytes")
+            }
+            Error::Queued { requested } => {
+                write!(f, "{requested} bytes requested while others wait in line for memory")
+            }
+            Error::NeverFits { requested, limit } => {
+                write!(f, "{requested} requested at once of a budget that never has more than {limit}")
+            }
+            Error::TimedOut { requested, waited } => {
+                write!(f, "{requested} requested, and not to be had within {waited:?}")
             }
             Error::Exhausted { limit } => write!(f, "all {limit} values that the pool may have are in use"),
             Error::Create(error) => write!(f, "a new value could not be made: {error}"),
@@ -132,8 +179,10 @@ impl fmt::Display for CreateError {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
-            Error::TooLarge { .. } => io::ErrorKind::InvalidInput,
-            Error::OutOfMemory { .. } => io::ErrorKind::OutOfMemory,
+            Error::TooLarge { .. } | Error::NeverFits { .. } => io::ErrorKind::InvalidInput,
+            Error::OutOfMemory { .. } | Error::OverBudget { .. } => io::ErrorKind::OutOfMemory,
+            Error::Queued { .. } => io::ErrorKind::WouldBlock,
+            Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::Exhausted { .. } | Error::Create(_) | Error::Closed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
@@ -165,6 +214,15 @@ pub enum BuildError {
         /// Bytes asked for.
         requested: usize,
     },
+    /// A budget cannot give what the pool is to be prefilled with, or what is to be reserved.
+    OverBudget {
+        /// Bytes asked for.
+        requested: usize,
+        /// Bytes that the budget had left.
+        available: usize,
+        /// Bytes that it may have in all.
+        limit: usize,
+    },
     /// A pool's `try_create` failed while it was prefilled.
     Create(CreateError),
 }
@@ -180,6 +238,9 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::Invalid { option, value, allowed } => write!(f, "{option} is {value}, must be {allowed}"),
             BuildError::OutOfMemory { requested } => write!(f, "the system has no memory to prefill {requested} bytes"),
+            BuildError::OverBudget { requested, available, limit } => {
+                write!(f, "{requested} bytes needed with {available} left of a budget of {limit} bytes")
+            }
             BuildError::Create(error) => write!(f, "a value to prefill could not be made: {error}"),
         }
     }

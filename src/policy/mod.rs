@@ -1,5 +1,7 @@
-//! What a pool is told and what it tells: options, errors, statistics.
+//! What the pools of both faces decide alike: options, budgets, waiting, errors and statistics.
 
+pub(crate) mod acquire;
+pub(crate) mod budget;
 pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod stats;

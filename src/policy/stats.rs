@@ -1,13 +1,15 @@
 //! What a pool has done and holds, in terms that add up.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::engine::store::StoreStats;
+use crate::policy::acquire::Waits;
 
 /// What a pool has done and holds.
 ///
 /// Bytes are counted in blocks, as the classes round them. When nobody uses the pool:
-/// `gets = cache_hits + depot_hits + stolen + fresh + oversize`, and
+/// `gets = cache_hits + depot_hits + stolen + handed_over + fresh + oversize + unpooled`, and
 /// `footprint = outstanding + idle_in_caches + idle_in_depot`. Requests that failed are not gets.
 ///
 /// # Examples
@@ -32,10 +34,14 @@ pub struct Stats {
     pub depot_hits: u64,
     /// Gets served out of other threads' caches, when the system had no memory.
     pub stolen: u64,
+    /// Gets served with what another user returned while they waited in line.
+    pub handed_over: u64,
     /// Gets served with fresh memory, of a size class.
     pub fresh: u64,
     /// Gets above the largest size class, served with memory of their own.
     pub oversize: u64,
+    /// Gets served with memory outside the budget, by [`Overflow::Unpooled`](crate::Overflow::Unpooled).
+    pub unpooled: u64,
     /// Bytes the pool holds, idle or out.
     pub footprint: u64,
     /// Bytes out with users.
@@ -48,6 +54,14 @@ pub struct Stats {
     pub overhead: u64,
     /// Exchanges with the depot that another thread's exchange made to be tried again.
     pub depot_retries: u64,
+    /// Requests that wait in line now, or were granted and have not been fetched.
+    pub waiters: u64,
+    /// Requests that had to wait.
+    pub waits: u64,
+    /// How long all of them waited that wait no more.
+    pub waited: Duration,
+    /// How long the longest of them waited.
+    pub longest_wait: Duration,
     /// The same by size class, ascending.
     pub classes: Vec<ClassStats>,
     unit: Unit,
@@ -84,6 +98,8 @@ pub struct ClassStats {
     pub depot_hits: u64,
     /// Gets served out of other threads' caches.
     pub stolen: u64,
+    /// Gets served with what another user returned while they waited in line.
+    pub handed_over: u64,
     /// Gets served with fresh memory.
     pub fresh: u64,
     /// Bytes the class holds, idle or out.
@@ -98,41 +114,64 @@ pub struct ClassStats {
     pub depot_retries: u64,
 }
 
+/// What belongs to no class.
+pub(crate) struct Besides<'a> {
+    pub(crate) oversize: StoreStats,
+    pub(crate) unpooled: StoreStats,
+    pub(crate) waits: &'a Waits,
+    pub(crate) overhead: usize,
+}
+
 fn hit_rate(gets: u64, misses: u64) -> f64 {
     if gets == 0 { 0.0 } else { (gets - misses.min(gets)) as f64 / gets as f64 }
 }
 
 impl Stats {
-    pub(crate) fn sum(classes: Vec<ClassStats>, oversize: &StoreStats, overhead: usize) -> Self {
+    /// Of a pool of bytes.
+    pub(crate) fn of_bytes(classes: Vec<ClassStats>, besides: &Besides<'_>) -> Self {
+        Self::sum(classes, besides, Unit::Bytes)
+    }
+
+    /// Of a pool with one class, counted in values.
+    pub(crate) fn of_objects(class: ClassStats, besides: &Besides<'_>) -> Self {
+        Self::sum(vec![class], besides, Unit::Values)
+    }
+
+    fn sum(classes: Vec<ClassStats>, besides: &Besides<'_>, unit: Unit) -> Self {
         let of = |field: fn(&ClassStats) -> u64| classes.iter().map(field).sum::<u64>();
-        let out = oversize.resident_bytes as u64;
+        let Besides { oversize, unpooled, waits, overhead } = besides;
+        let out = match unit {
+            Unit::Bytes => oversize.resident_bytes + unpooled.resident_bytes,
+            Unit::Values => oversize.resident + unpooled.resident,
+        } as u64;
         Stats {
-            gets: of(|c| c.gets) + oversize.fresh,
+            gets: of(|c| c.gets) + oversize.fresh + unpooled.fresh,
             cache_hits: of(|c| c.cache_hits),
             depot_hits: of(|c| c.depot_hits),
             stolen: of(|c| c.stolen),
+            handed_over: of(|c| c.handed_over),
             fresh: of(|c| c.fresh),
             oversize: oversize.fresh,
+            unpooled: unpooled.fresh,
             footprint: of(|c| c.footprint) + out,
             outstanding: of(|c| c.outstanding) + out,
             idle_in_caches: of(|c| c.idle_in_caches),
             idle_in_depot: of(|c| c.idle_in_depot),
-            overhead: overhead as u64,
+            overhead: *overhead as u64,
             depot_retries: of(|c| c.depot_retries),
+            waiters: waits.waiting(),
+            waits: waits.count(),
+            waited: waits.total(),
+            longest_wait: waits.longest(),
             classes,
-            unit: Unit::Bytes,
+            unit,
         }
-    }
-
-    /// Of a pool with one class, counted in values.
-    pub(crate) fn of_objects(class: ClassStats, overhead: usize) -> Self {
-        Stats { unit: Unit::Values, ..Self::sum(vec![class], &StoreStats::default(), overhead) }
     }
 
     /// The share of gets that found an idle buffer, from 0 to 1; 0 when there were none.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
-        hit_rate(self.gets, self.fresh + self.oversize)
+        hit_rate(self.gets, self.fresh + self.oversize + self.unpooled)
     }
 }
 
@@ -142,10 +181,11 @@ impl ClassStats {
         let bytes = |slots: usize| (slots * block) as u64;
         ClassStats {
             size: size as u64,
-            gets: store.cache_hits + store.depot_hits + store.stolen + store.fresh,
+            gets: store.cache_hits + store.depot_hits + store.stolen + store.handed_over + store.fresh,
             cache_hits: store.cache_hits,
             depot_hits: store.depot_hits,
             stolen: store.stolen,
+            handed_over: store.handed_over,
             fresh: store.fresh,
             footprint: bytes(store.resident.max(idle)),
             outstanding: bytes(store.resident.saturating_sub(idle)),
@@ -162,8 +202,8 @@ impl ClassStats {
     }
 }
 
-const COLUMNS: [&str; 10] =
-    ["class", "gets", "hits", "cache", "depot", "stolen", "fresh", "out", "in caches", "in depot"];
+const COLUMNS: [&str; 11] =
+    ["class", "gets", "hits", "cache", "depot", "stolen", "handed over", "fresh", "out", "in caches", "in depot"];
 
 /// A table: the classes in use, a line for all, and what belongs to no class.
 impl fmt::Display for Stats {
@@ -176,6 +216,7 @@ impl fmt::Display for Stats {
             cache_hits: self.cache_hits,
             depot_hits: self.depot_hits,
             stolen: self.stolen,
+            handed_over: self.handed_over,
             fresh: self.fresh,
             outstanding: self.outstanding,
             idle_in_caches: self.idle_in_caches,
@@ -190,9 +231,14 @@ impl fmt::Display for Stats {
         let (footprint, overhead) = (self.unit.write(self.footprint), bytes(self.overhead));
         write!(
             f,
-            "footprint {footprint}, overhead {overhead}, oversize gets {}, depot retries {}",
-            self.oversize, self.depot_retries
-        )
+            "footprint {footprint}, overhead {overhead}, oversize gets {}, unpooled {}, depot retries {}",
+            self.oversize, self.unpooled, self.depot_retries
+        )?;
+        if self.waits > 0 {
+            let (waited, longest) = (self.waited, self.longest_wait);
+            write!(f, "\n{} wait, {} have waited, {waited:?} in all, {longest:?} at most", self.waiters, self.waits)?;
+        }
+        Ok(())
     }
 }
 
@@ -205,6 +251,7 @@ impl ClassStats {
             self.cache_hits.to_string(),
             self.depot_hits.to_string(),
             self.stolen.to_string(),
+            self.handed_over.to_string(),
             self.fresh.to_string(),
             unit.write(self.outstanding),
             unit.write(self.idle_in_caches),
@@ -226,7 +273,7 @@ fn write_aligned<const N: usize>(f: &mut fmt::Formatter<'_>, rows: &[[String; N]
 }
 
 /// A size in the largest unit that leaves it 1 or more: exact when whole, else with one decimal.
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (bytes.max(1).ilog2() / 10).min(4);
     let (whole, rest) = (bytes >> (10 * unit), bytes & ((1 << (10 * unit)) - 1));
@@ -249,7 +296,10 @@ mod tests {
     #[test]
     fn the_table_is_aligned() {
         let class = ClassStats { size: 4096, gets: 1_000_000, cache_hits: 999_999, fresh: 1, ..ClassStats::default() };
-        let stats = Stats::sum(vec![class], &StoreStats::default(), 0);
+        let waits = Waits::default();
+        let besides =
+            Besides { oversize: StoreStats::default(), unpooled: StoreStats::default(), waits: &waits, overhead: 0 };
+        let stats = Stats::of_bytes(vec![class], &besides);
         let table = stats.to_string();
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines.len(), 4);

@@ -215,7 +215,7 @@ impl PooledBuf {
     }
 
     /// Hands the slot over, its marks raised.
-    fn into_taken(mut self) -> Taken {
+    pub(in crate::bytes) fn into_taken(mut self) -> Taken {
         self.fold();
         let this = ManuallyDrop::new(self);
         Taken { slot: this.slot, lane: this.lane }

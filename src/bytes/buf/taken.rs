@@ -7,15 +7,18 @@ use std::ptr::NonNull;
 
 use crate::bytes::buf::{Held, PooledBuf};
 use crate::bytes::pool::ByteCore;
-use crate::bytes::{SizeClass, step_of};
+use crate::bytes::step_of;
 use crate::engine::batch::sealed::Idle;
 use crate::engine::cache;
 use crate::engine::core;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::spare::Spare;
 use crate::engine::store;
 use crate::memory::prefetch::prefetch;
 use crate::memory::{MemorySource, Source, Want, os};
+use crate::policy::budget::{Amount, Reservation, Short, climb};
+use crate::policy::builder::Overflow;
 use crate::policy::error::Error;
 use crate::sync::DEPTH;
 
@@ -88,11 +91,51 @@ pub(in crate::bytes) fn hit(core: &ByteCore, size: usize) -> Option<Taken> {
     Some(Taken::of(slot, lane))
 }
 
-/// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else out of other
-/// threads' caches.
+/// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else with what others
+/// have idle.
 #[cold]
 #[inline(never)]
 pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
+    match obtain_within(core, size, want) {
+        Err(error) if error.is_for_now() && core.keeper().overflow() == Overflow::Unpooled => {
+            obtain_outside(core, size, want)
+        }
+        within => within,
+    }
+}
+
+/// As [`obtain`], and never from outside the budget.
+pub(in crate::bytes) fn obtain_within(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
+    let (store, layout) = block_for(core, size)?;
+    let keeper = core.keeper();
+    if core.core().has_attention() && keeper.leaf().is_queued() {
+        return Err(Error::Queued { requested: layout.size() });
+    }
+    let slot = match cache::with(|cache| core.core().take_idle(cache, store, prefetch_bytes)) {
+        Some(slot) => slot,
+        None => climb(
+            keeper.leaf(),
+            Some(core.core()),
+            Amount::bytes(layout.size()),
+            &mut (),
+            |()| charged_birth(core, store, layout, want),
+            |()| core.core().steal(store),
+        )
+        .map_err(|short| short.into_error(layout.size()))?,
+    };
+    Ok(Taken::of(slot, lane_home(core, store)))
+}
+
+/// A slot with fresh memory that is not charged.
+fn obtain_outside(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
+    let (_, layout) = block_for(core, size)?;
+    let store = core.keeper().unpooled();
+    let slot = birth(core, store, layout, want).ok_or(Error::OutOfMemory { requested: size })?;
+    Ok(Taken::of(slot, lane_home(core, store)))
+}
+
+/// The block that serves a request, if the pool serves it at all.
+pub(in crate::bytes) fn block_for(core: &ByteCore, size: usize) -> Result<(usize, Layout), Error> {
     let keeper = core.keeper();
     if keeper.is_closed() {
         return Err(Error::Closed);
@@ -100,18 +143,37 @@ pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Resu
     if size > keeper.max_request() {
         return Err(Error::TooLarge { requested: size, limit: keeper.max_request() });
     }
-    let out_of_memory = || Error::OutOfMemory { requested: size };
-    let (store, layout) = keeper.block_for(size).ok_or_else(out_of_memory)?;
-    let slot = cache::with(|cache| core.core().take_idle(cache, store, prefetch_bytes))
-        .or_else(|| birth(core, store, layout, want))
-        .or_else(|| core.core().steal(store))
-        .ok_or_else(out_of_memory)?;
-    Ok(Taken::of(slot, lane_home(core, store)))
+    keeper.block_for(size).ok_or(Error::OutOfMemory { requested: size })
 }
 
-/// Up to `count` slots of a class, from the depot in bulk.
-pub(in crate::bytes) fn obtain_idle(core: &ByteCore, class: SizeClass, count: usize, mut each: impl FnMut(Taken)) {
-    core.core().take_many(class.0, count, |slot| each(Taken::of(slot, lane_home(core, class.0))));
+/// Up to `count` idle slots of a store, from this thread's cache, and from the depot in bulk.
+pub(in crate::bytes) fn obtain_idle(core: &ByteCore, store: usize, count: usize, mut each: impl FnMut(Taken)) {
+    core.core().take_many(store, count, |slot| each(Taken::of(slot, lane_home(core, store))))
+}
+
+/// A slot out of another thread's cache.
+pub(in crate::bytes) fn obtain_stolen(core: &ByteCore, store: usize) -> Option<Taken> {
+    core.core().steal(store).map(|slot| Taken::of(slot, lane_home(core, store)))
+}
+
+/// A slot that was handed over to who waited for it.
+pub(in crate::bytes) fn obtain_handed_over(core: &ByteCore, spare: Spare) -> Taken {
+    let store = spare.class();
+    core.core().count_handed_over(store);
+    Taken::of(spare.into_slot(), lane_home(core, store))
+}
+
+/// A slot with fresh memory, for which a charge is in hand.
+pub(in crate::bytes) fn obtain_charged(
+    core: &ByteCore,
+    store: usize,
+    layout: Layout,
+    want: Want,
+    reservation: &mut Reservation<'_>,
+) -> Option<Taken> {
+    let slot = birth(core, store, layout, want)?;
+    reservation.spend(Amount::bytes(layout.size()));
+    Some(Taken::of(slot, lane_home(core, store)))
 }
 
 /// Asks for the first bytes of a buffer that came into this thread's cache: another processor may have written them last,
@@ -128,7 +190,15 @@ fn lane_home(core: &ByteCore, store: usize) -> Lane {
     if core.keeper().wipes() { Lane::NONE } else { core.core().lane_of(store) }
 }
 
-/// A slot with fresh memory.
+/// A slot with fresh memory, charged to the budget.
+fn charged_birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Short<'_>> {
+    let reservation = core.keeper().leaf().reserve(Amount::bytes(layout.size()))?;
+    let slot = birth(core, store, layout, want).ok_or(Short::System)?;
+    reservation.keep();
+    Ok(slot)
+}
+
+/// A slot with fresh memory, for which the caller answers to the budget.
 fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<SlotPtr> {
     let source = core.keeper().source(store);
     let block = source.allocate(layout, want)?;
@@ -141,25 +211,40 @@ fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<Sl
     }
 }
 
-/// Puts `count` new slots, their memory touched, into the depot. False when the system has no more memory; those before
-/// stay.
-pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> bool {
+/// Puts `count` new slots, their memory touched, into the depot. Those before stay when there is no more memory.
+pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> Result<(), Short<'_>> {
+    let needed = Amount::bytes(layout.size());
     let mut left = count;
     while left > 0 {
         let mut slots = Vec::new();
-        if slots.try_reserve(DEPTH).is_err() {
-            return false;
+        slots.try_reserve(DEPTH).map_err(|_| Short::System)?;
+        let mut short = None;
+        while slots.len() < left.min(DEPTH) && short.is_none() {
+            // Without the pool's own idle slots: those are what it is to have.
+            let born = climb(
+                core.keeper().leaf(),
+                None,
+                needed,
+                &mut (),
+                |()| charged_birth(core, store, layout, Want::Zeroed),
+                |()| None,
+            );
+            match born {
+                Ok(slot) => {
+                    touch(slot);
+                    slots.push(slot);
+                }
+                Err(why) => short = Some(why),
+            }
         }
-        let born = std::iter::from_fn(|| birth(core, store, layout, Want::Zeroed)).inspect(|&slot| touch(slot));
-        slots.extend(born.take(left.min(DEPTH)));
         // SAFETY: just born, so ours; the caller's handle keeps the core.
         unsafe { core.core().stock(store, &slots) };
-        if slots.len() < left.min(DEPTH) {
-            return false;
+        if let Some(short) = short {
+            return Err(short);
         }
         left -= slots.len();
     }
-    true
+    Ok(())
 }
 
 /// Makes the system give the memory now: zeroes one byte of each OS page of a new, zeroed block.

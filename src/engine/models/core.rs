@@ -8,8 +8,9 @@ use loom::thread;
 
 use super::{Token, explore, full, touch};
 use crate::engine::cache::Cache;
-use crate::engine::core::{Handle, Keeper, Limits, StoreConfig};
+use crate::engine::core::{Core, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::slot::SlotPtr;
+use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
 
 /// What happened to a core and its slots, seen from outside.
@@ -29,6 +30,12 @@ impl Keeper for Witness {
         self.0.vacated.fetch_add(1, Relaxed);
         64
     }
+
+    fn offer(&self, _: &Core, spare: Spare) {
+        drop(spare.shelve());
+    }
+
+    fn shut(&self, _: &Core) {}
 }
 
 impl Drop for Witness {

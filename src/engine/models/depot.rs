@@ -5,7 +5,7 @@ use std::sync::Arc as Shared;
 use loom::thread;
 
 use super::{assert_all_in_one_place, explore, full, slots, touch};
-use crate::engine::depot::{Depot, Loot, Pushed};
+use crate::engine::depot::{Depot, Heed, Loot, Pushed};
 use crate::engine::slot::SlotPtr;
 use crate::engine::table::SlotTable;
 use crate::sync::BATCH;
@@ -38,7 +38,7 @@ impl Shop {
         slots.iter().for_each(|&slot| touch(slot));
         self.depot.announce(slots.len());
         // SAFETY: the models pass slots in hand.
-        unsafe { Depot::push(&self.depot, slots, BATCH) }
+        unsafe { Depot::push(&self.depot, slots, BATCH, Heed::Attention) }
     }
 
     fn pop(&self, batches: usize) -> Vec<SlotPtr> {

@@ -225,7 +225,7 @@ fn no_push_slips_past_a_close() {
                 Push::Unsettled(push) => owner.magazine.settle_push(push),
             };
             let emptied: Vec<_> = match stay {
-                Some(Stay::Closed) => owner.magazine.take_all().drain().collect(),
+                Some(Stay::Leave) => owner.magazine.take_all().drain().collect(),
                 _ => vec![],
             };
             let robbed = closer.join().unwrap();

@@ -3,8 +3,9 @@
 //! A thread's allowance bounds what its magazines may hold, the core's limits what lies idle in all. Counts are raised first
 //! and corrected afterwards, so that threads that check at once never exceed a limit together.
 
-use super::{Keeping, Store, retire_all};
+use super::{Keeping, Store};
 use crate::engine::cache::Cache;
+use crate::engine::core::Core;
 use crate::engine::depot::Loot;
 use crate::engine::magazine::Magazine;
 use crate::sync::{DEPTH, Ordering::Relaxed};
@@ -37,7 +38,7 @@ impl Store {
     #[cold]
     pub(super) fn enlarge(&self, cache: &Cache, magazine: &Magazine) -> bool {
         let limit = magazine.limit();
-        if limit == DEPTH || !magazine.may_ask_for_places() {
+        if limit == DEPTH || self.core().has_attention() || !magazine.may_ask_for_places() {
             return false;
         }
         let more = match limit {
@@ -137,13 +138,13 @@ impl Store {
         if self.is_closed() {
             return;
         }
-        self.evict(self.excess());
+        self.make_way(self.excess());
         if self.core().excess_bytes() > 0 {
             self.core()
                 .stores()
                 .iter()
                 .rev()
-                .for_each(|store| store.evict(store.slots_for(self.core().excess_bytes())));
+                .for_each(|store| store.make_way(store.slots_for(self.core().excess_bytes())));
         }
     }
 
@@ -151,23 +152,38 @@ impl Store {
         bytes.div_ceil(self.weight.max(1))
     }
 
-    /// Retires up to so many slots of the depot.
-    fn evict(&self, count: usize) {
-        let mut left = count;
-        while left > 0 {
+    /// Retires slots of the depot until so many of them, and so many bytes, are enough; the bytes.
+    fn evict(&self, enough: impl Fn(usize, usize) -> bool) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        while !enough(count, bytes) {
             let mut loot = Loot::new();
             // SAFETY: the core's table is the one of all its depots.
-            let found = unsafe { self.depot.pop(self.core().table(), 1, &mut loot) };
-            if found == 0 {
-                return;
+            if unsafe { self.depot.pop(self.core().table(), 1, &mut loot) } == 0 {
+                break;
             }
-            let (older, newer) = loot.as_slice().split_at(left.min(found));
-            left -= older.len();
-            // SAFETY: popped above; the caller keeps the core.
-            unsafe { retire_all(older) };
+            let mut slots = loot.as_slice();
+            while let [oldest, newer @ ..] = slots {
+                if enough(count, bytes) {
+                    break;
+                }
+                // SAFETY: popped above; the caller keeps the core.
+                bytes += unsafe { Core::retire(*oldest) };
+                count += 1;
+                slots = newer;
+            }
             // SAFETY: as above.
-            unsafe { Store::put_back(self, newer) };
+            unsafe { Store::put_back(self, slots) };
         }
+        bytes
+    }
+
+    fn make_way(&self, slots: usize) {
+        self.evict(|count, _| count >= slots);
+    }
+
+    /// Retires slots of the depot until so many bytes are free; how many are.
+    pub(in crate::engine) fn reclaim(&self, wanted: usize) -> usize {
+        self.evict(|_, bytes| bytes >= wanted)
     }
 
     pub(in crate::engine) fn place_bytes(&self) -> usize {

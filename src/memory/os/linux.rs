@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 use std::io;
+use std::path::Path;
 use std::ptr::NonNull;
 
 pub(super) use super::mmap::{map, page_size, unmap};
@@ -34,9 +35,38 @@ fn membarrier(command: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The machine's memory, or what the process's control group allows (version 2, seen from inside a container).
-pub(super) fn total_memory() -> Option<usize> {
-    let machine = super::mmap::total_memory();
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    machine.into_iter().chain(group).min()
+pub(super) fn usable_memory() -> Option<usize> {
+    usable_memory_below(Path::new("/"))
+}
+
+/// What this process may use when the root of the file system is here.
+fn usable_memory_below(root: &Path) -> Option<usize> {
+    let bounds = [super::mmap::total_memory(), super::cgroup::memory_limit(root), address_limit()];
+    bounds.into_iter().flatten().min()
+}
+
+/// The bytes of addresses that this process may have mapped; `None` for no limit.
+fn address_limit() -> Option<usize> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills in the structure.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
+    if known && limit.rlim_cur != libc::RLIM_INFINITY { usize::try_from(limit.rlim_cur).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cgroup::tests::Root;
+    use super::*;
+
+    #[test]
+    fn a_control_group_takes_memory_away_and_adds_none() {
+        let usable = |limit: &str| {
+            let files = [("sys/fs/cgroup/memory.max", limit.as_bytes())];
+            usable_memory_below(&Root::new("usable", &files).0)
+        };
+        let all = usable("max").unwrap();
+        assert!(all > 4096);
+        assert_eq!(usable("4096"), Some(4096));
+        assert_eq!(usable(&usize::MAX.to_string()), Some(all));
+    }
 }

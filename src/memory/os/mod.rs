@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // System calls on raw memory.
 
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 // Miri has no system calls for memory.
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[cfg_attr(all(not(miri), not(unix), not(windows)), path = "other.rs")]
 mod platform;
 
+#[cfg(all(target_os = "linux", not(miri)))]
+mod cgroup;
 #[cfg(all(unix, not(miri)))]
 mod mmap;
 
@@ -32,11 +35,11 @@ pub(crate) fn page_size() -> usize {
     size
 }
 
-/// The memory that this process may use, in bytes: the machine's, or less where a control group says so. Asks the
-/// system once.
-pub(crate) fn total_memory() -> Option<usize> {
-    static KNOWN: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
-    *KNOWN.get_or_init(platform::total_memory)
+/// The bytes of memory that this process may use, free or not: the machine's, or on Linux less where control groups or
+/// the limit on addresses say so. Asks the system once.
+pub(crate) fn usable_memory() -> Option<usize> {
+    static KNOWN: OnceLock<Option<usize>> = OnceLock::new();
+    *KNOWN.get_or_init(platform::usable_memory)
 }
 
 /// Maps `len` bytes at an address that is a multiple of `align` and of the OS page.

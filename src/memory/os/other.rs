@@ -36,6 +36,6 @@ pub(super) fn barrier() -> bool {
     false
 }
 
-pub(super) fn total_memory() -> Option<usize> {
+pub(super) fn usable_memory() -> Option<usize> {
     None
 }

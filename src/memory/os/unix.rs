@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-pub(super) use super::mmap::{map, page_size, total_memory, unmap};
+pub(super) use super::mmap::{map, page_size, total_memory as usable_memory, unmap};
 
 /// The system takes the pages when it is short of memory, so they may hold old bytes or zeroes.
 pub(super) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {

@@ -75,7 +75,7 @@ pub(super) fn barrier() -> bool {
     true
 }
 
-pub(super) fn total_memory() -> Option<usize> {
+pub(super) fn usable_memory() -> Option<usize> {
     let mut status = MEMORYSTATUSEX { dwLength: size_of::<MEMORYSTATUSEX>() as u32, ..MEMORYSTATUSEX::default() };
     // SAFETY: the call fills in the structure, whose length is set.
     let known = unsafe { GlobalMemoryStatusEx(&mut status) } != 0;

@@ -6,23 +6,41 @@ use std::mem::MaybeUninit;
 use crate::engine::count::Count;
 use crate::sync::Cell;
 
+/// The bit of a weight that says that the value is gone. No weight has it, since no budget is that large.
+const GONE: usize = 1 << (usize::BITS - 1);
+/// The largest weight.
+pub(in crate::object) const MAX_WEIGHT: usize = GONE - 1;
+
 pub(crate) struct Held<T> {
     value: UnsafeCell<MaybeUninit<T>>,
-    /// Whether there is a value.
-    full: Cell<bool>,
+    /// What is charged for the value, and whether there is one: together, for the slot's size.
+    weight: Cell<usize>,
     /// The pool's `trim_capacity`; here, because a return should not have to look for the pool.
     trim: usize,
     pub(super) count: Count,
 }
 
 impl<T> Held<T> {
-    pub(crate) fn new(value: T, trim: usize) -> Self {
+    /// `weight` bytes are charged for the value.
+    pub(crate) fn new(value: T, weight: usize, trim: usize) -> Self {
+        debug_assert!(weight <= MAX_WEIGHT);
         let value = UnsafeCell::new(MaybeUninit::new(value));
-        Held { value, full: Cell::new(true), trim, count: Count::new() }
+        Held { value, weight: Cell::new(weight), trim, count: Count::new() }
     }
 
     pub(super) fn trim(&self) -> usize {
         self.trim
+    }
+
+    /// Bytes charged for the value, also when it is gone.
+    pub(in crate::object) fn weight(&self) -> usize {
+        self.weight.get() & !GONE
+    }
+
+    /// Another charge for the value that is there.
+    pub(super) fn set_weight(&self, weight: usize) {
+        debug_assert!(weight <= MAX_WEIGHT && self.weight.get() & GONE == 0);
+        self.weight.set(weight);
     }
 
     /// Where the value is.
@@ -36,9 +54,9 @@ impl<T> Held<T> {
     /// # Safety
     /// The caller holds the slot, and there is a value that nobody uses.
     pub(super) unsafe fn take(&self) -> T {
-        debug_assert!(self.full.get());
-        self.full.set(false);
-        // SAFETY: the caller's promise; `full` says that it is gone.
+        debug_assert_eq!(self.weight.get() & GONE, 0, "the value is gone already");
+        self.weight.set(self.weight.get() | GONE);
+        // SAFETY: the caller's promise; the bit says that it is gone.
         unsafe { self.value().read() }
     }
 
@@ -47,8 +65,9 @@ impl<T> Held<T> {
     /// # Safety
     /// The caller holds the slot, and nobody uses the value.
     pub(super) unsafe fn vacate(&self) {
-        if self.full.replace(false) {
-            // SAFETY: there was a value, the caller may end it, and `full` says that it is gone, should this unwind.
+        if self.weight.get() & GONE == 0 {
+            self.weight.set(self.weight.get() | GONE);
+            // SAFETY: there was a value, the caller may end it, and the bit says that it is gone, should this unwind.
             unsafe { self.value().drop_in_place() };
         }
     }

@@ -22,7 +22,7 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::object::reuse::Reuse;
 
 pub use arc::PooledArc;
-pub(in crate::object) use held::Held;
+pub(in crate::object) use held::{Held, MAX_WEIGHT};
 
 /// A value of a [`Pool`](crate::Pool). Dropped, it is made ready for reuse and goes home.
 ///

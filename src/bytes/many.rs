@@ -1,0 +1,206 @@
+//! Many buffers at once: by size class, so that each class costs as few exchanges with the depot as it fills magazines,
+//! and one transaction of the budget.
+
+use std::alloc::Layout;
+
+use crate::bytes::buf::{PooledBuf, taken};
+use crate::bytes::pool::{ByteCore, want};
+use crate::bytes::request::Request;
+use crate::engine::batch::PooledBatch;
+use crate::memory::Want;
+use crate::policy::budget::{Amount, Grant, Part, Short, climb};
+use crate::policy::builder::Overflow;
+use crate::policy::error::Error;
+
+/// Buffers for all of these requests, or none.
+pub(in crate::bytes) fn get<R: Request>(
+    core: &ByteCore,
+    requests: impl IntoIterator<Item = R>,
+    overflow: Overflow,
+) -> Result<PooledBatch<PooledBuf>, Error> {
+    let mut requests = requests.into_iter();
+    let mut batch = PooledBatch::new();
+    reserve(&mut batch, requests.size_hint().0)?;
+    // While this thread's cache serves, nothing need be sorted.
+    while let Some(request) = requests.next() {
+        reserve(&mut batch, 1)?;
+        let Some(taken) = taken::hit(core, request.capacity()) else {
+            let rest = list(request, requests)?;
+            reserve(&mut batch, rest.len())?;
+            let mut groups = groups(core, &rest)?;
+            groups.iter_mut().try_for_each(|group| group.obtain(core, overflow))?;
+            deliver(core, &rest, &mut groups, &mut batch);
+            break;
+        };
+        batch.push(PooledBuf::requested(taken, request));
+    }
+    Ok(batch)
+}
+
+/// What these requests need, by class.
+pub(in crate::bytes) fn parts<R: Request>(core: &ByteCore, requests: &[R]) -> Result<Vec<Part>, Error> {
+    Ok(groups(core, requests)?.iter().map(Group::part).collect())
+}
+
+/// Buffers for all of these requests, from what was granted for them.
+pub(in crate::bytes) fn redeem<R: Request>(
+    core: &ByteCore,
+    requests: &[R],
+    grant: Grant,
+) -> Result<PooledBatch<PooledBuf>, Error> {
+    let (spares, charged) = grant.into_parts();
+    // First of all, for what was granted must not be lost by an error.
+    let mut reservation = core.keeper().leaf().reserved(charged);
+    let spares: Vec<_> = spares.collect();
+    let mut groups = groups(core, requests)?;
+    for spare in spares {
+        let group = groups.iter_mut().find(|group| group.store == spare.class() && group.lacks() > 0);
+        if let Some(group) = group {
+            group.bufs.push(PooledBuf::empty(taken::obtain_handed_over(core, spare)));
+        }
+    }
+    for group in &mut groups {
+        while group.lacks() > 0 {
+            let born = taken::obtain_charged(core, group.store, group.layout, group.want, &mut reservation);
+            let born = born.ok_or(Error::OutOfMemory { requested: group.layout.size() })?;
+            group.bufs.push(PooledBuf::empty(born));
+        }
+    }
+    let mut batch = PooledBatch::new();
+    reserve(&mut batch, requests.len())?;
+    deliver(core, requests, &mut groups, &mut batch);
+    Ok(batch)
+}
+
+/// Buffers of one class, or of one size above all classes.
+struct Group {
+    store: usize,
+    layout: Layout,
+    count: usize,
+    want: Want,
+    /// Those that there are; empty, whatever was asked for.
+    bufs: Vec<PooledBuf>,
+}
+
+fn groups<R: Request>(core: &ByteCore, requests: &[R]) -> Result<Vec<Group>, Error> {
+    let mut groups: Vec<Group> = Vec::new();
+    for &request in requests {
+        let (store, layout) = taken::block_for(core, request.capacity())?;
+        match groups.iter_mut().find(|group| group.is_for(store, layout)) {
+            Some(group) => group.count += 1,
+            None => {
+                let no_memory = |_| Error::OutOfMemory { requested: size_of::<Group>() };
+                groups.try_reserve(1).map_err(no_memory)?;
+                groups.push(Group { store, layout, count: 1, want: want(request), bufs: Vec::new() });
+            }
+        }
+    }
+    for group in &mut groups {
+        let requested = group.count * size_of::<PooledBuf>();
+        group.bufs.try_reserve(group.count).map_err(|_| Error::OutOfMemory { requested })?;
+    }
+    Ok(groups)
+}
+
+impl Group {
+    fn is_for(&self, store: usize, layout: Layout) -> bool {
+        self.store == store && self.layout == layout
+    }
+
+    fn lacks(&self) -> usize {
+        self.count - self.bufs.len()
+    }
+
+    fn part(&self) -> Part {
+        Part { class: self.store, count: self.count, each: Amount::bytes(self.layout.size()) }
+    }
+
+    fn obtain(&mut self, core: &ByteCore, overflow: Overflow) -> Result<(), Error> {
+        let keeper = core.keeper();
+        let requested = self.layout.size().saturating_mul(self.count);
+        let got = if core.core().has_attention() && keeper.leaf().is_queued() {
+            Err(Error::Queued { requested })
+        } else {
+            self.obtain_within(core, requested)
+        };
+        match got {
+            Err(error) if error.is_for_now() && overflow == Overflow::Unpooled => self.obtain_one_by_one(core),
+            got => got,
+        }
+    }
+
+    fn obtain_within(&mut self, core: &ByteCore, requested: usize) -> Result<(), Error> {
+        let leaf = core.keeper().leaf();
+        let needed = self.part().charge_for(self.count);
+        let obtained =
+            climb(leaf, Some(core.core()), needed, self, |group| group.complete(core), |group| group.steal(core));
+        obtained.map_err(|short| short.into_error(requested))
+    }
+
+    /// What lies in the depot, and fresh memory for the rest.
+    fn complete<'a>(&mut self, core: &'a ByteCore) -> Result<(), Short<'a>> {
+        self.take_idle(core);
+        let lacking = self.part().charge_for(self.lacks());
+        let mut reservation = core.keeper().leaf().reserve(lacking)?;
+        while self.lacks() > 0 {
+            let born = taken::obtain_charged(core, self.store, self.layout, self.want, &mut reservation);
+            self.bufs.push(PooledBuf::empty(born.ok_or(Short::System)?));
+        }
+        Ok(())
+    }
+
+    /// What lies in other threads' caches.
+    fn steal(&mut self, core: &ByteCore) -> Option<()> {
+        let stolen = taken::obtain_stolen(core, self.store)?;
+        self.bufs.push(PooledBuf::empty(stolen));
+        self.take_idle(core);
+        (self.lacks() == 0).then_some(())
+    }
+
+    /// Takes what lies in the depot.
+    fn take_idle(&mut self, core: &ByteCore) {
+        let (store, lacks) = (self.store, self.lacks());
+        taken::obtain_idle(core, store, lacks, |taken| self.bufs.push(PooledBuf::empty(taken)));
+    }
+
+    /// Where some may come from outside the budget.
+    fn obtain_one_by_one(&mut self, core: &ByteCore) -> Result<(), Error> {
+        while self.lacks() > 0 {
+            let taken = taken::obtain(core, self.layout.size().min(core.keeper().max_request()), self.want)?;
+            self.bufs.push(PooledBuf::empty(taken));
+        }
+        Ok(())
+    }
+}
+
+/// Prepares the buffers as they were requested, in that order.
+fn deliver<R: Request>(core: &ByteCore, requests: &[R], groups: &mut [Group], batch: &mut PooledBatch<PooledBuf>) {
+    for &request in requests {
+        let block = core.keeper().block_for(request.capacity());
+        let (store, layout) = block.expect("there is a group for it");
+        let group = groups.iter_mut().find(|group| group.is_for(store, layout)).expect("as above");
+        let buf = group.bufs.pop().expect("as many as requests");
+        batch.push(PooledBuf::requested(buf.into_taken(), request));
+    }
+}
+
+#[inline]
+fn reserve(batch: &mut PooledBatch<PooledBuf>, additional: usize) -> Result<(), Error> {
+    let requested = additional.saturating_mul(size_of::<PooledBuf>());
+    batch.reserve(additional).map_err(|_| Error::OutOfMemory { requested })
+}
+
+/// All of these requests; an error when there is no memory for the list.
+fn list<R: Request>(first: R, others: impl Iterator<Item = R>) -> Result<Vec<R>, Error> {
+    let mut listed = Vec::new();
+    let mut missing = others.size_hint().0.saturating_add(1);
+    for request in std::iter::once(first).chain(others) {
+        if listed.len() == listed.capacity() {
+            let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
+            listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;
+            missing = 0;
+        }
+        listed.push(request);
+    }
+    Ok(listed)
+}

@@ -1,0 +1,103 @@
+//! What waits in line for buffers.
+
+use crate::bytes::buf::{PooledBuf, taken};
+use crate::bytes::many;
+use crate::bytes::pool::{ByteKeeper, want};
+use crate::bytes::request::Wish;
+use crate::bytes::request::sealed::Prepare;
+use crate::engine::batch::PooledBatch;
+use crate::engine::core::Handle;
+use crate::policy::acquire::Site;
+use crate::policy::acquire::sealed::Deliver;
+use crate::policy::budget::{Amount, Demand, Grant};
+use crate::policy::builder::Overflow;
+use crate::policy::error::Error;
+
+/// A request for one buffer.
+#[derive(Debug)]
+pub struct One {
+    core: Handle<ByteKeeper>,
+    wish: Wish,
+}
+
+/// Requests for many.
+#[derive(Debug)]
+pub struct Many {
+    core: Handle<ByteKeeper>,
+    wishes: Vec<Wish>,
+}
+
+pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish) -> One {
+    One { core, wish }
+}
+
+pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: Vec<Wish>) -> Many {
+    Many { core, wishes }
+}
+
+fn site(core: &Handle<ByteKeeper>) -> Site<'_> {
+    Site { leaf: core.keeper().leaf(), core: core.core(), waits: core.keeper().waits() }
+}
+
+impl Deliver for PooledBuf {
+    type Order = One;
+
+    fn try_now(order: &One) -> Result<Self, Error> {
+        let size = order.wish.capacity();
+        let taken = match taken::hit(&order.core, size) {
+            Some(taken) => taken,
+            None => taken::obtain_within(&order.core, size, want(order.wish))?,
+        };
+        Ok(PooledBuf::requested(taken, order.wish))
+    }
+
+    fn site(order: &One) -> Site<'_> {
+        site(&order.core)
+    }
+
+    fn demand(order: &One) -> Result<Demand, Error> {
+        let (store, layout) = taken::block_for(&order.core, order.wish.capacity())?;
+        Ok(Demand::of(store, 1, Amount::bytes(layout.size())))
+    }
+
+    fn redeem(order: &mut One, grant: Grant) -> Option<Result<Self, Error>> {
+        let (mut spares, charged) = grant.into_parts();
+        let mut reservation = order.core.keeper().leaf().reserved(charged);
+        let taken = match spares.next() {
+            Some(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
+            None => taken::block_for(&order.core, order.wish.capacity()).and_then(|(store, layout)| {
+                taken::obtain_charged(&order.core, store, layout, want(order.wish), &mut reservation)
+                    .ok_or(Error::OutOfMemory { requested: layout.size() })
+            }),
+        };
+        Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
+    }
+
+    fn requested(order: &One) -> usize {
+        order.wish.capacity()
+    }
+}
+
+impl Deliver for PooledBatch<PooledBuf> {
+    type Order = Many;
+
+    fn try_now(order: &Many) -> Result<Self, Error> {
+        many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)
+    }
+
+    fn site(order: &Many) -> Site<'_> {
+        site(&order.core)
+    }
+
+    fn demand(order: &Many) -> Result<Demand, Error> {
+        many::parts(&order.core, &order.wishes).map(Demand::of_parts)
+    }
+
+    fn redeem(order: &mut Many, grant: Grant) -> Option<Result<Self, Error>> {
+        Some(many::redeem(&order.core, &order.wishes, grant))
+    }
+
+    fn requested(order: &Many) -> usize {
+        order.wishes.iter().map(|wish| wish.capacity()).fold(0, usize::saturating_add)
+    }
+}

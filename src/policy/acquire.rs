@@ -1,0 +1,288 @@
+//! Requests that wait their turn.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::engine::core::Core;
+use crate::engine::panics;
+use crate::policy::budget::{Demand, Grant, Node, Standing, Stood, stand};
+use crate::policy::error::Error;
+
+/// A handle on its way: what [`acquire`](crate::BufferPool::acquire) and
+/// [`acquire_many`](crate::BufferPool::acquire_many) return.
+///
+/// A future for any runtime; and for threads without one, [`wait`](Self::wait) and its kin. It stands in line from its
+/// first poll on: who came first is served first, large requests before the small ones behind them. While anybody
+/// stands in line, nobody overtakes by `try_get`.
+///
+/// Dropped before it is done, it leaves the line, and what may have been set aside for it goes to the next. While it
+/// waits it keeps the pool open.
+///
+/// Costs what a get costs if it need not wait. Otherwise the line's lock, a visit to the magazines of all threads when
+/// a line forms, and as long as lines form the pools under the budget return buffers through that lock.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use millpond::{BufferPool, Error};
+///
+/// let pool = BufferPool::builder().size_classes([4096]).max_memory(4096).build()?;
+/// let first = pool.acquire(4096).wait()?;
+/// let second = pool.acquire(4096).wait_timeout(Duration::from_millis(10));
+/// assert!(matches!(second, Err(Error::TimedOut { requested: 4096, .. })));
+/// std::thread::spawn(move || drop(first));
+/// assert_eq!(pool.acquire(4096).wait()?.len(), 4096);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "nothing is requested before it is polled or waited for"]
+pub struct Acquire<H: Awaited> {
+    order: H::Order,
+    state: State,
+}
+
+enum State {
+    New,
+    Waits { standing: Standing, since: Instant },
+    Done,
+}
+
+/// Handles that can be waited for. Sealed.
+pub trait Awaited: sealed::Deliver {}
+
+impl<H: sealed::Deliver> Awaited for H {}
+
+/// What is asked of a pool in line.
+#[derive(Debug)]
+pub struct Site<'a> {
+    pub(crate) leaf: &'a Arc<Node>,
+    pub(crate) core: &'a Core,
+    pub(crate) waits: &'a Waits,
+}
+
+pub(crate) mod sealed {
+    use super::{Demand, Error, Grant, Site};
+
+    /// A handle, or a batch, and how it is come by.
+    pub trait Deliver: Sized {
+        /// A request, and the pool it goes to.
+        type Order: Unpin + Send + 'static;
+
+        /// As the methods that never wait, but without memory from outside the budget.
+        fn try_now(order: &Self::Order) -> Result<Self, Error>;
+
+        /// Where to stand.
+        fn site(order: &Self::Order) -> Site<'_>;
+
+        /// What to stand for.
+        fn demand(order: &Self::Order) -> Result<Demand, Error>;
+
+        /// The handle, from what was granted. None: it was not enough, and the order knows better now.
+        fn redeem(order: &mut Self::Order, grant: Grant) -> Option<Result<Self, Error>>;
+
+        /// What was asked for, in bytes or values.
+        fn requested(order: &Self::Order) -> usize;
+    }
+}
+
+/// What a pool's users have waited.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    waiting: AtomicU64,
+    count: AtomicU64,
+    nanos: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Waits {
+    fn begin(&self) -> Instant {
+        self.waiting.fetch_add(1, Relaxed);
+        self.count.fetch_add(1, Relaxed);
+        Instant::now()
+    }
+
+    fn end(&self, since: Instant) {
+        let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.waiting.fetch_sub(1, Relaxed);
+        self.nanos.fetch_add(nanos, Relaxed);
+        self.longest.fetch_max(nanos, Relaxed);
+    }
+
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    pub(crate) fn total(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Relaxed))
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest.load(Relaxed))
+    }
+}
+
+impl<H: Awaited> Acquire<H> {
+    pub(crate) fn new(order: H::Order) -> Self {
+        Acquire { order, state: State::New }
+    }
+
+    /// Blocks this thread until the request is served.
+    ///
+    /// # Errors
+    /// [`Error::NeverFits`] at once where no wait would help, [`Error::Closed`] when the pool is closed, and what
+    /// `try_get` fails with for other reasons than a spent budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// assert_eq!(pool.acquire(100).wait()?.len(), 100);
+    /// # Ok::<(), millpond::Error>(())
+    /// ```
+    pub fn wait(self) -> Result<H, Error> {
+        self.block(None)
+    }
+
+    /// Blocks this thread until the request is served or the time is up. Zero is one try.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], and those of [`wait`](Self::wait).
+    pub fn wait_timeout(self, timeout: Duration) -> Result<H, Error> {
+        // A time that no clock can show never comes.
+        let deadline = Instant::now().checked_add(timeout);
+        self.block(deadline)
+    }
+
+    /// Blocks this thread until the request is served or the time has come.
+    ///
+    /// # Errors
+    /// As [`wait_timeout`](Self::wait_timeout).
+    pub fn wait_deadline(self, deadline: Instant) -> Result<H, Error> {
+        self.block(Some(deadline))
+    }
+
+    fn block(mut self, deadline: Option<Instant>) -> Result<H, Error> {
+        let began = Instant::now();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
+                return result;
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(Duration::ZERO) => {
+                    return Err(Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() });
+                }
+                Some(left) => thread::park_timeout(left),
+            }
+        }
+    }
+
+    fn step(&mut self, waker: &Waker) -> Poll<Result<H, Error>> {
+        let mut ticket = None;
+        let mut polled = match &mut self.state {
+            State::New => match H::try_now(&self.order) {
+                Err(error) if error.is_for_now() => self.stand(ticket, waker),
+                now => return Poll::Ready(now),
+            },
+            State::Waits { standing, .. } => {
+                ticket = Some(standing.ticket());
+                standing.poll(waker)
+            }
+            State::Done => panic!("`Acquire` polled after it was done"),
+        };
+        while let Poll::Ready(granted) = polled {
+            // Before user code may run and panic: what was granted is in hand.
+            self.leave();
+            match H::redeem(&mut self.order, granted?) {
+                Some(result) => return Poll::Ready(result),
+                // It was not enough: stands where it stood.
+                None => polled = self.stand(ticket, waker),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn stand(&mut self, ticket: Option<u64>, waker: &Waker) -> Poll<Result<Grant, Error>> {
+        let site = H::site(&self.order);
+        let demand = H::demand(&self.order)?;
+        match stand(site.leaf, site.core, demand, ticket, waker) {
+            Ok(Stood::Granted(grant)) => Poll::Ready(Ok(grant)),
+            Ok(Stood::Waits(standing)) => {
+                let since = site.waits.begin();
+                self.state = State::Waits { standing, since };
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Gives up a place in line.
+    fn leave(&mut self) {
+        if let State::Waits { since, standing } = std::mem::replace(&mut self.state, State::New) {
+            H::site(&self.order).waits.end(since);
+            drop(standing);
+        }
+    }
+}
+
+impl<H: Awaited> Future for Acquire<H> {
+    type Output = Result<H, Error>;
+
+    /// # Panics
+    /// When it is polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let polled = this.step(context.waker());
+        if polled.is_ready() {
+            this.state = State::Done;
+        }
+        // What values that gave way panicked.
+        panics::resume();
+        polled
+    }
+}
+
+// Nothing in it is pinned: its place in line is the line's.
+impl<H: Awaited> Unpin for Acquire<H> {}
+
+impl<H: Awaited> Drop for Acquire<H> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<H: Awaited> fmt::Debug for Acquire<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::New => "not asked yet",
+            State::Waits { .. } => "in line",
+            State::Done => "done",
+        };
+        f.debug_struct("Acquire").field("requested", &H::requested(&self.order)).field("state", &state).finish()
+    }
+}
+
+/// Wakes a blocked thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,124 @@
+//! What somebody waits for, and what it gets.
+
+use crate::engine::core::{Core, CoreRef};
+use crate::engine::spare::Spare;
+use crate::policy::budget::node::Amount;
+
+/// Slots of one class.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) class: usize,
+    pub(crate) count: usize,
+    /// What one of them is charged when it is new.
+    pub(crate) each: Amount,
+}
+
+impl Part {
+    /// What `count` new ones are charged; saturates, as nothing of that size fits any limit.
+    pub(crate) fn charge_for(&self, count: usize) -> Amount {
+        Amount { values: self.each.values.saturating_mul(count), bytes: self.each.bytes.saturating_mul(count) }
+    }
+}
+
+/// All that one waiter needs, at once: parts of different classes.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    first: Part,
+    /// Empty, without an allocation, in the common case.
+    more: Vec<Part>,
+}
+
+impl Demand {
+    /// `count` slots of one class.
+    pub(crate) fn of(class: usize, count: usize, each: Amount) -> Self {
+        Demand { first: Part { class, count, each }, more: Vec::new() }
+    }
+
+    pub(crate) fn of_parts(mut parts: Vec<Part>) -> Self {
+        let first = parts.pop().unwrap_or(Part { class: 0, count: 0, each: Amount::default() });
+        Demand { first, more: parts }
+    }
+
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// Whether one slot of this class is all that is needed.
+    pub(super) fn is_one_of(&self, class: usize) -> bool {
+        self.first.count == 1 && self.first.class == class && self.more.is_empty()
+    }
+
+    pub(super) fn includes(&self, class: usize) -> bool {
+        self.parts().any(|part| part.class == class)
+    }
+
+    /// What all of it is charged.
+    pub(crate) fn total(&self) -> Amount {
+        self.sum(|part| part.count)
+    }
+
+    /// What must be charged besides the slots that lie idle in the pool's depots.
+    pub(super) fn lacking(&self, core: &Core) -> Amount {
+        self.sum(|part| part.count.saturating_sub(core.shelved(part.class)))
+    }
+
+    fn sum(&self, count: impl Fn(&Part) -> usize) -> Amount {
+        self.parts().map(|part| part.charge_for(count(part))).fold(Amount::default(), |sum, part| Amount {
+            values: sum.values.saturating_add(part.values),
+            bytes: sum.bytes.saturating_add(part.bytes),
+        })
+    }
+}
+
+/// What a waiter got: slots, and the charge for those that must still be born.
+#[derive(Debug, Default)]
+pub struct Grant {
+    first: Option<Spare>,
+    /// Empty, without an allocation, in the common case.
+    more: Vec<Spare>,
+    pub(super) charged: Amount,
+}
+
+impl Grant {
+    pub(super) fn of(spare: Spare) -> Self {
+        Grant { first: Some(spare), ..Grant::default() }
+    }
+
+    pub(super) fn charged(charged: Amount) -> Self {
+        Grant { charged, ..Grant::default() }
+    }
+
+    fn add(&mut self, spare: Spare) {
+        match self.first {
+            None => self.first = Some(spare),
+            Some(_) => self.more.push(spare),
+        }
+    }
+
+    /// Takes what lies idle of a demand out of the pool's depots. False: something that was counted there is still on
+    /// its way.
+    pub(super) fn fill(&mut self, demand: &Demand, core: &CoreRef, surplus: &mut Vec<Spare>) -> bool {
+        let mut lacking = self.charged;
+        for part in demand.parts() {
+            let mut left = part.count;
+            core.unshelve(part.class, part.count, |spare| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    self.add(spare);
+                }
+                None => surplus.push(spare),
+            });
+            let births = part.charge_for(left);
+            match (lacking.values.checked_sub(births.values), lacking.bytes.checked_sub(births.bytes)) {
+                (Some(values), Some(bytes)) => lacking = Amount { values, bytes },
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The slots, and what is charged for others.
+    pub(crate) fn into_parts(self) -> (impl Iterator<Item = Spare>, Amount) {
+        (self.first.into_iter().chain(self.more), self.charged)
+    }
+}

@@ -1,0 +1,145 @@
+//! What is tried when memory is short, one step after the other.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::engine::core::{Core, Reach};
+use crate::policy::budget::node::{Amount, Node, Refusal, Reservation, Unit};
+use crate::policy::error::{BuildError, Error};
+
+/// Why there is no new slot.
+#[derive(Clone, Copy)]
+pub(crate) enum Short<'a> {
+    /// A budget refused it.
+    Budget(Refusal<'a>),
+    /// The system did.
+    System,
+}
+
+impl Short<'_> {
+    /// The bytes that would have to be given up, of those that a birth needs.
+    fn missing(&self, needed: Amount) -> usize {
+        match self {
+            Short::Budget(refusal) => refusal.missing(needed),
+            Short::System => needed.bytes,
+        }
+    }
+
+    /// Whether others wait, who would get whatever is given up.
+    fn is_queued(&self) -> bool {
+        matches!(self, Short::Budget(refusal) if refusal.queued)
+    }
+
+    /// The error of a request for so many bytes.
+    #[cold]
+    pub(crate) fn into_error(self, requested: usize) -> Error {
+        match self {
+            Short::System => Error::OutOfMemory { requested },
+            Short::Budget(Refusal { queued: true, .. }) => Error::Queued { requested },
+            Short::Budget(Refusal { node, .. }) => match node.unit() {
+                Unit::Bytes => Error::OverBudget { requested, available: node.available(), limit: node.limit() },
+                Unit::Values => Error::Exhausted { limit: node.limit() },
+            },
+        }
+    }
+
+    pub(crate) fn into_build_error(self, requested: usize) -> BuildError {
+        match self {
+            Short::System => BuildError::OutOfMemory { requested },
+            Short::Budget(Refusal { node, .. }) => {
+                BuildError::OverBudget { requested, available: node.available(), limit: node.limit() }
+            }
+        }
+    }
+}
+
+impl<'a> From<Refusal<'a>> for Short<'a> {
+    fn from(refusal: Refusal<'a>) -> Self {
+        Short::Budget(refusal)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    /// Idle memory of the pool itself, in its depots.
+    OwnDepots,
+    /// A slot out of other threads' caches that serves as it is.
+    Steal,
+    OwnCaches,
+    /// Idle memory of all pools under the node that refused.
+    Others,
+    Callbacks,
+}
+
+/// What callbacks gave back lies idle, perhaps in other pools.
+const STEPS: [Step; 6] = [Step::OwnDepots, Step::Steal, Step::OwnCaches, Step::Others, Step::Callbacks, Step::Others];
+
+/// What `birth` gives `seeker`, after as many steps as it takes; or what `steal` gives. `core` is that of the pool, if its
+/// own idle memory may go.
+pub(crate) fn climb<'a, T, S>(
+    leaf: &'a Arc<Node>,
+    core: Option<&Core>,
+    needed: Amount,
+    seeker: &mut T,
+    birth: impl Fn(&mut T) -> Result<S, Short<'a>>,
+    steal: impl Fn(&mut T) -> Option<S>,
+) -> Result<S, Short<'a>> {
+    let mut short = match birth(seeker) {
+        Ok(slot) => return Ok(slot),
+        Err(short) => short,
+    };
+    for step in STEPS {
+        if short.is_queued() {
+            break;
+        }
+        let missing = short.missing(needed);
+        let freed = match step {
+            Step::OwnDepots => core.map_or(0, |core| core.reclaim(missing, Reach::Depots)),
+            Step::Steal => match steal(seeker) {
+                Some(slot) => return Ok(slot),
+                None => 0,
+            },
+            Step::OwnCaches => core.map_or(0, |core| core.reclaim(missing, Reach::Caches)),
+            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches),
+            Step::Callbacks => press(node_of(short, leaf), missing),
+        };
+        if freed > 0 {
+            short = match birth(seeker) {
+                Ok(slot) => return Ok(slot),
+                Err(short) => short,
+            };
+        }
+    }
+    Err(short)
+}
+
+/// Charges an amount that belongs to no pool.
+pub(super) fn reserve(node: &Arc<Node>, amount: Amount) -> Result<Reservation<'_>, Short<'_>> {
+    climb(node, None, amount, &mut (), |()| node.reserve(amount).map_err(Short::from), |()| None)
+}
+
+/// Where memory would have to be given up: under the node that refused, or anywhere when the system is short.
+fn node_of<'a>(short: Short<'a>, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
+    match short {
+        Short::Budget(refusal) => refusal.node,
+        Short::System => leaf.top(),
+    }
+}
+
+/// Asks callbacks, unless this thread is inside one.
+fn press(node: &Arc<Node>, missing: usize) -> usize {
+    thread_local! {
+        static INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.set(false);
+        }
+    }
+    if missing == 0 || INSIDE.replace(true) {
+        return 0;
+    }
+    let _leave = Leave;
+    node.press(missing)
+}
