@@ -73,7 +73,7 @@ fn rows_that_wait_say_how_long() {
     let output = lab(&[&arguments[..], &[file.to_str().unwrap()]].concat());
     let text = stdout(&output);
     let waits = text.split("\n\n").find(|part| part.starts_with("| wait, ns ")).unwrap_or_else(|| panic!("{text}"));
-    let names = ["semaphore and mutex"];
+    let names = ["millpond", "semaphore and mutex"];
     assert!(names.iter().all(|name| waits.contains(&format!("| {name} "))), "{waits}");
 
     let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();

@@ -18,10 +18,11 @@ impl Outcome {
         Self { row: row.name.clone(), operation: row.operation.clone(), measured }
     }
 
-    /// The figure that ratios are made of: the minimum, but the median where buffers pass through a queue. There the
-    /// shortest turns are those in which one side stood still for a while, so that nothing was passed between processors.
+    /// The figure that ratios are made of: the minimum, but the median where buffers pass through a queue or from task to
+    /// task. There the shortest turns are those in which one side stood still for a while, so that nothing was passed
+    /// between processors.
     fn decisive(&self, figures: Figures) -> f64 {
-        let passing = self.measured.iter().any(|measured| measured.kind == Kind::Queue);
+        let passing = self.measured.iter().any(|measured| measured.kind == Kind::Queue || measured.waits.is_some());
         if passing { figures.median } else { figures.min }
     }
 

@@ -83,6 +83,7 @@ pub fn each_for<T: Kept>(visitor: &mut impl VisitObjects<T>) {
 /// Visits all contenders that let tasks wait.
 #[cfg(feature = "rivals")]
 pub fn each_waiting(visitor: &mut impl VisitWaiting) {
+    visitor.visit::<millpond::Budgeted>();
     visitor.visit::<semaphore::Semaphore>();
 }
 
