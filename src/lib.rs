@@ -44,12 +44,22 @@
 //! |---|---|
 //! | [`get`](BufferPool::get), [`get_many`](BufferPool::get_many), [`copy_from`](BufferPool::copy_from) | panics with the text of the error; never waits |
 //! | [`try_get`](BufferPool::try_get), [`try_get_many`](BufferPool::try_get_many) | returns an [`Error`] with the numbers; never waits |
+//! | [`acquire`](BufferPool::acquire), [`acquire_many`](BufferPool::acquire_many) | waits its turn: a future, or [`wait`](Acquire::wait) for threads without a runtime |
 //!
 //! | request | what the buffer holds |
 //! |---|---|
 //! | `4096` (a `usize`) | 4096 bytes, all zero |
 //! | [`Capacity(n)`](Capacity) | nothing yet, with room for at least `n` bytes |
 //! | [`Recycled(n)`](Recycled) | `n` initialised bytes of unspecified value; zero where the pool wipes on return |
+//!
+//! # How memory is bounded
+//!
+//! All memory of a pool, out or idle, is charged to a [`Budget`], and never exceeds it by a byte. By default it is that of
+//! the [process](Budget::process), a quarter of the memory that the process may use;
+//! [`max_memory`](BufferPoolBuilder::max_memory) gives a pool a part of it, and [`Budget::new`] one that several pools
+//! share. When it is spent, idle memory gives way, wherever it is cached and whichever pool on the budget it belongs to;
+//! only then a request fails, [waits](Acquire), or is served from [outside](Overflow::Unpooled). `docs/bounded.md` in the
+//! repository tells it in full.
 //!
 //! # What it costs
 //!
@@ -62,6 +72,8 @@
 //! | when the magazine is empty or full | one exchange with the depot, a compare-and-swap for up to half a magazine of buffers |
 //! | when the depot is empty | one call of the global allocator or, for large classes, a short lock and mostly a mapping |
 //! | when more lies idle than may | one call that gives the memory back |
+//! | with fresh memory, or giving memory back | besides, an atomic addition to each budget from the pool's to the topmost |
+//! | while requests wait in line, and a thousand returns longer | a short lock |
 //!
 //! Zero bytes cost only what somebody could have written since they were last zero: a buffer of 64 KiB that was written
 //! in its first KiB costs the zeroing of one KiB. Indexing and slicing for writing (`DerefMut`) expose the buffer's
@@ -83,7 +95,7 @@
 //!   the memory ready.
 //! - In a `cdylib` or a plugin, each access to thread-local state is a call into the dynamic linker, so a hit costs two
 //!   calls more.
-//! - After a `fork`, the child may drop what it has, always. It may use pools if at that moment all other threads were
+//! - After a `fork`, the child may drop what it has, unless requests waited in line at that moment. It may use pools if at that moment all other threads were
 //!   outside of them.
 //!   Signal handlers must not use pools.
 //!
@@ -134,7 +146,12 @@ pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::stats::{ClassStats, Stats};
 
-/// Runs the README's examples as tests.
+/// Runs the examples of the papers as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod papers {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/bounded.md")]
+    struct Bounded;
+}

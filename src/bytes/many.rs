@@ -140,6 +140,9 @@ impl Group {
     /// What lies in the depot, and fresh memory for the rest.
     fn complete<'a>(&mut self, core: &'a ByteCore) -> Result<(), Short<'a>> {
         self.take_idle(core);
+        if self.lacks() == 0 {
+            return Ok(());
+        }
         let lacking = self.part().charge_for(self.lacks());
         let mut reservation = core.keeper().leaf().reserve(lacking)?;
         while self.lacks() > 0 {
@@ -203,4 +206,49 @@ fn list<R: Request>(first: R, others: impl Iterator<Item = R>) -> Result<Vec<R>,
         listed.push(request);
     }
     Ok(listed)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::bytes::pool::BufferPool;
+    use crate::engine::tally;
+    use crate::sync::DEPTH;
+
+    const COUNT: usize = 200;
+
+    /// `COUNT` requests of two classes in turn.
+    fn mixed() -> impl Iterator<Item = usize> {
+        (0..COUNT).map(|n| if n % 2 == 0 { 4096 } else { 65536 })
+    }
+
+    fn pool() -> BufferPool {
+        // Room in the cache for a magazine full of each.
+        BufferPool::builder().thread_cache(1 << 30).build().unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_one_charge_for_each_class() {
+        let (_, charges, batch) = tally::of(|| pool().get_many(mixed()));
+        assert_eq!((batch.len(), charges), (COUNT, 2));
+        let (_, charges, batch) = tally::of(|| pool().get_many([4096; COUNT]));
+        assert_eq!((batch.len(), charges), (COUNT, 1));
+    }
+
+    #[test]
+    fn a_batch_is_an_exchange_for_each_magazine_full_of_each_class() {
+        let pool = pool();
+        let exchanges = || {
+            let (gets, charges, batch) = tally::of(|| pool.get_many(mixed()));
+            (gets, charges, tally::of(|| drop(batch)).0)
+        };
+        // Until the magazines have grown, what comes out of the depot beyond the request goes back.
+        for _ in 0..10 {
+            exchanges();
+        }
+        let (gets, charges, returns) = exchanges();
+        let allowed = 2 * (COUNT / 2).div_ceil(DEPTH);
+        assert!((1..=allowed).contains(&gets), "{gets} exchanges for {COUNT} gets");
+        assert!((1..=allowed).contains(&returns), "{returns} exchanges for {COUNT} returns");
+        assert_eq!(charges, 0);
+    }
 }

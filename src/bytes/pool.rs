@@ -12,7 +12,7 @@ use crate::bytes::many;
 use crate::bytes::order;
 use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, Reach, StoreConfig};
+use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
@@ -371,8 +371,7 @@ impl BufferPool {
     /// assert_eq!(pool.trim(0), 10 * 1024);
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
-        let core = self.core.core();
-        core.reclaim(core.idle_bytes().saturating_sub(keep_bytes), Reach::Caches)
+        self.core.core().trim(keep_bytes)
     }
 
     /// A buffer with a copy of these bytes.

@@ -7,6 +7,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::engine::barrier;
@@ -111,8 +112,35 @@ pub(crate) fn with<R>(work: impl FnOnce(&Cache) -> R) -> R {
     work(unsafe { &*cache })
 }
 
+/// This thread's cache, for cold paths: found again there, because to pass it on would cost the hit path instructions.
+#[derive(Clone, Copy)]
+pub(super) struct AtHand<'c> {
+    /// Models have caches of their own, since loom's threads share one thread of the system.
+    #[cfg(loom)]
+    cache: &'c Cache,
+    lifetime: PhantomData<&'c Cache>,
+}
+
+impl AtHand<'_> {
+    pub(super) fn with<R>(self, work: impl FnOnce(&Cache) -> R) -> R {
+        #[cfg(loom)]
+        return work(self.cache);
+        #[cfg(not(loom))]
+        return with(work);
+    }
+}
+
 impl Cache {
-    pub(super) const fn new() -> Self {
+    #[inline(always)]
+    pub(super) fn at_hand(&self) -> AtHand<'_> {
+        AtHand {
+            #[cfg(loom)]
+            cache: self,
+            lifetime: PhantomData,
+        }
+    }
+
+    pub(crate) const fn new() -> Self {
         Cache { table: Cell::new(&NO_TABLE), state: Cell::new(State::Fresh) }
     }
 
@@ -193,7 +221,7 @@ impl Cache {
     }
 
     /// Sends everything home and makes sure that nothing is cached by this thread again.
-    pub(super) fn exit(&self) {
+    pub(crate) fn exit(&self) {
         self.state.set(State::Exited);
         let len = self.len();
         let table = self.table.replace(&NO_TABLE);

@@ -140,7 +140,11 @@ impl Depot {
             // Release pairs with the Acquire in `pop`: whatever was written to the slots and to what they hold is seen
             // there.
             match this.head.compare_exchange_weak(now.0, now.pushed(top).0, Release, Acquire) {
-                Ok(_) => return Pushed::Taken,
+                Ok(_) => {
+                    #[cfg(test)]
+                    crate::engine::tally::exchange();
+                    return Pushed::Taken;
+                }
                 Err(other) => now = this.lost(other),
             }
         }
@@ -163,6 +167,8 @@ impl Depot {
             let below = unsafe { walk(table, now, &mut leaders[..batches.clamp(1, DEPTH / BATCH)]) };
             match self.head.compare_exchange_weak(now.0, now.popped(below).0, Acquire, Acquire) {
                 Ok(_) => {
+                    #[cfg(test)]
+                    crate::engine::tally::exchange();
                     // SAFETY: the tag proves that no pop came between, so the leaders walked were the topmost: they are
                     // ours.
                     let n = unsafe { unpack(table, &leaders, out) };

@@ -39,3 +39,5 @@ pub(crate) mod slot;
 pub(crate) mod spare;
 pub(crate) mod store;
 mod table;
+#[cfg(test)]
+pub(crate) mod tally;

@@ -8,7 +8,7 @@ mod room;
 
 use std::ptr::NonNull;
 
-use crate::engine::cache::{self, Cache};
+use crate::engine::cache::{AtHand, Cache};
 use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Heed, Loot, Pushed};
 use crate::engine::lanes::{self, Lane};
@@ -164,10 +164,12 @@ impl Store {
             from_depot -= 1;
             each(slot);
         }
-        self.take_from_depot(from_depot, each);
+        if from_depot > 0 {
+            self.take_from_depot(cache, from_depot, each);
+        }
     }
 
-    fn take_from_depot(&self, count: usize, mut each: impl FnMut(SlotPtr)) {
+    fn take_from_depot(&self, cache: &Cache, count: usize, mut each: impl FnMut(SlotPtr)) {
         let mut taken = 0;
         while taken < count {
             let mut loot = Loot::new();
@@ -180,10 +182,19 @@ impl Store {
             let (rest, mine) = loot.as_slice().split_at(loot.len() - wanted);
             mine.iter().rev().for_each(|&slot| each(slot));
             taken += wanted;
-            // SAFETY: popped above; the caller keeps the core.
-            unsafe { Store::put_back(self, rest) };
+            self.keep_surplus(cache, rest);
         }
         self.depot_hits.fetch_add(taken as u64, Relaxed);
+    }
+
+    /// Finds a place for slots that came out of the depot with others: this thread's magazine, which is empty, if it has
+    /// room.
+    fn keep_surplus(&self, cache: &Cache, slots: &[SlotPtr]) {
+        match self.magazine_of(cache).filter(|magazine| !self.heeds_attention(magazine)) {
+            Some(magazine) if !slots.is_empty() => self.refill(cache, magazine.into(), slots),
+            // SAFETY: popped by the caller, who keeps the core.
+            _ => unsafe { Store::put_back(self, slots) },
+        }
     }
 
     /// Gives slots, newest last, to the depot in one exchange, or to the system if they may not stay.
@@ -526,21 +537,21 @@ unsafe fn put_with(
     cache: &Cache,
     lane: Lane,
     slot: SlotPtr,
-    disturbed: impl FnOnce(NonNull<Magazine>, Unsettled) -> bool,
+    disturbed: impl FnOnce(AtHand<'_>, NonNull<Magazine>, Unsettled) -> bool,
 ) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => disturbed(magazine.into(), push),
+        Push::Unsettled(push) => disturbed(cache.at_hand(), magazine.into(), push),
     }
 }
 
 /// As [`settle`]; then goes on with what the destructors of slots' contents panicked, since the hit path does not ask.
 #[cold]
 #[inline(never)]
-fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
-    let taken = settle(magazine, push);
+fn put_disturbed(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+    let taken = settle(cache, magazine, push);
     // A slot that is still the caller's was refused, and nothing was retired.
     if taken {
         panics::resume();
@@ -549,11 +560,11 @@ fn put_disturbed(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
 }
 
 /// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
-fn settle(magazine: NonNull<Magazine>, push: Unsettled) -> bool {
+fn settle(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `leave`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Leave) {
-        cache::with(|cache| leave(cache, magazine));
+        cache.with(|cache| leave(cache, magazine));
     }
     stay.is_some()
 }

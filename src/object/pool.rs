@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, Reach, StoreConfig};
+use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
@@ -355,10 +355,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
-        let core = self.core.core();
-        // Values of no weight go when all are to go.
-        let wanted = if keep_bytes == 0 { usize::MAX } else { core.idle_bytes().saturating_sub(keep_bytes) };
-        let freed = core.reclaim(wanted, Reach::Caches);
+        let freed = self.core.core().trim(keep_bytes);
         panics::resume();
         freed
     }

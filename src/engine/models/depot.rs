@@ -114,6 +114,7 @@ fn a_closed_depot_keeps_nothing() {
         let mine = all[1..].to_vec();
         let pusher = thread::spawn(move || match pusher.push(&mine) {
             Pushed::Taken => vec![],
+            Pushed::Attention => panic!("nobody waits"),
             Pushed::Closed => mine,
         });
         let mut closed_out = vec![];

@@ -15,21 +15,21 @@ use crate::engine::slot::SlotPtr;
 use crate::engine::table::SlotTable;
 
 /// What slots hold in models: whoever holds the slot may touch it, and loom reports two who do.
-struct Token(UnsafeCell<u32>);
+pub(crate) struct Token(UnsafeCell<u32>);
 
 impl Token {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Token(UnsafeCell::new(0))
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         // SAFETY: exclusive if the engine is right; loom checks.
         self.0.with_mut(|touched| unsafe { *touched += 1 });
     }
 }
 
 /// Touches the token of a slot in hand.
-fn touch(slot: SlotPtr) {
+pub(crate) fn touch(slot: SlotPtr) {
     // SAFETY: slots of models hold tokens, and their tables outlive the threads.
     unsafe { slot.cast::<Token>().as_ref() }.content().touch();
 }
@@ -69,6 +69,6 @@ pub(crate) fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send
 }
 
 /// A longer run for `ci/full`.
-fn full() -> bool {
+pub(crate) fn full() -> bool {
     std::env::var_os("LOOM_FULL").is_some()
 }

@@ -138,6 +138,9 @@ fn complete<'a, T: Reuse + Send + 'static>(
 ) -> Result<Result<(), Error>, Short<'a>> {
     obtain_idle(core, wanted - batch.len(), |pooled| batch.push(pooled));
     let lacking = wanted - batch.len();
+    if lacking == 0 {
+        return Ok(Ok(()));
+    }
     let each = core.keeper().expected();
     let part = Part { class: STORE, count: lacking, each };
     let mut reservation = core.keeper().leaf().reserve(part.charge_for(lacking))?;

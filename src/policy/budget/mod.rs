@@ -2,6 +2,8 @@
 
 mod demand;
 mod line;
+#[cfg(all(test, loom))]
+mod models;
 mod node;
 mod shortage;
 

@@ -264,6 +264,8 @@ impl Node {
 
     /// Charges an amount for a newcomer, until the reservation is dropped.
     pub(crate) fn reserve(self: &Arc<Self>, amount: Amount) -> Result<Reservation<'_>, Refusal<'_>> {
+        #[cfg(test)]
+        crate::engine::tally::charge();
         match self.charge(amount, Who::Newcomer) {
             Ok(()) => Ok(self.reserved(amount)),
             Err(refusal) => {

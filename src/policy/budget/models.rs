@@ -1,0 +1,372 @@
+//! Loom models of budgets and lines, over the engine's own types. A wake-up that is lost is a deadlock, which loom reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Poll, Wake, Waker};
+
+use loom::sync::Notify;
+use loom::thread;
+
+use crate::engine::cache::Cache;
+use crate::engine::core::{Core, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::lanes::Lane;
+use crate::engine::models::{Token, explore, full, touch};
+use crate::engine::slot::SlotPtr;
+use crate::engine::spare::Spare;
+use crate::engine::store::{self, Keeping};
+use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Standing, Stood, dismiss, offer, stand};
+use crate::policy::error::Error;
+
+const SLOT: Amount = Amount::bytes(64);
+
+/// A pool of tokens on a budget.
+struct Charged {
+    leaf: Arc<Node>,
+    freed: Arc<AtomicUsize>,
+}
+
+impl Keeper for Charged {
+    type Content = Token;
+
+    fn vacate(&self, token: &Token, _: usize) -> usize {
+        token.touch();
+        self.leaf.release(SLOT);
+        64
+    }
+
+    fn offer(&self, core: &Core, spare: Spare) {
+        offer(&self.leaf, core, spare);
+    }
+
+    fn shut(&self, core: &Core) {
+        self.leaf.leave(core);
+        dismiss(&self.leaf, core);
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        self.freed.fetch_add(1, Relaxed);
+    }
+}
+
+#[derive(Clone)]
+struct Pool {
+    handle: Handle<Charged>,
+    freed: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    fn on(budget: &Budget) -> Self {
+        let freed = Arc::new(AtomicUsize::new(0));
+        let leaf = budget.node().clone();
+        let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
+        let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
+        let handle = Handle::new(Charged { leaf, freed: freed.clone() }, &[store], [Some(0)], limits);
+        handle.keeper().leaf.join(None, handle.core().hold());
+        Pool { handle, freed }
+    }
+
+    fn leaf(&self) -> &Arc<Node> {
+        &self.handle.keeper().leaf
+    }
+
+    fn born(&self) -> Held {
+        let reservation = self.leaf().reserve(SLOT).ok().expect("the model has room for it");
+        let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+        reservation.keep();
+        Held { slot, lane: self.handle.core().lane_at(0) }
+    }
+
+    fn stand(&self, bell: &Bell) -> Result<Stood, Error> {
+        stand(self.leaf(), self.handle.core(), Demand::of(0, 1, SLOT), None, &bell.waker())
+    }
+
+    fn redeem(&self, grant: Grant) -> Held {
+        let (mut spares, charged) = grant.into_parts();
+        let core = self.handle.core();
+        match spares.next() {
+            Some(spare) => {
+                assert!(charged.is_nothing(), "a slot, and a charge besides");
+                Held { slot: spare.into_slot(), lane: core.lane_at(0) }
+            }
+            None => {
+                assert_eq!(charged, SLOT);
+                let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+                Held { slot, lane: core.lane_at(0) }
+            }
+        }
+    }
+
+    /// Waits for a slot as a blocked thread does.
+    fn wait(&self) -> Result<Held, Error> {
+        let bell = Bell::new();
+        match self.stand(&bell)? {
+            Stood::Granted(grant) => Ok(self.redeem(grant)),
+            Stood::Waits(standing) => self.wait_in(standing, &bell),
+        }
+    }
+
+    fn wait_in(&self, mut standing: Standing, bell: &Bell) -> Result<Held, Error> {
+        loop {
+            match standing.poll(&bell.waker()) {
+                Poll::Ready(grant) => return grant.map(|grant| self.redeem(grant)),
+                Poll::Pending => bell.0.wait(),
+            }
+        }
+    }
+}
+
+/// A slot in a thread's hand.
+struct Held {
+    slot: SlotPtr,
+    lane: Lane,
+}
+
+// SAFETY: a slot may be handed to another thread.
+#[allow(unsafe_code, reason = "what the engine's handles do")]
+unsafe impl Send for Held {}
+
+impl Held {
+    #[allow(unsafe_code, reason = "what the engine's handles do")]
+    fn put(self, cache: &Cache) {
+        touch(self.slot);
+        // SAFETY: held, and not used again.
+        unsafe {
+            if !store::put_cached(cache, self.lane, self.slot) {
+                store::put_slowly(cache, self.slot);
+            }
+        }
+    }
+}
+
+/// What a waiting thread sleeps on.
+#[derive(Clone)]
+struct Bell(Arc<Notify>);
+
+struct Ring(Arc<Notify>);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
+    }
+}
+
+impl Bell {
+    fn new() -> Self {
+        Bell(Arc::new(Notify::new()))
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::new(Ring(self.0.clone())))
+    }
+}
+
+/// All is given back, to the budget and to the system.
+fn end(pool: Pool, budget: &Budget, caches: &[&Cache]) {
+    for cache in caches {
+        cache.exit();
+    }
+    let freed = pool.freed.clone();
+    drop(pool);
+    assert_eq!(budget.used(), 0, "bytes charged at the end");
+    assert_eq!(freed.load(Relaxed), 1, "cores freed");
+}
+
+/// The only slot comes home on a thread that has a magazine, while another comes to wait.
+#[test]
+fn a_return_into_a_cache_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let theirs = pool.clone();
+        let other = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.handle.core().attach(&cache);
+            let held = Held { lane: theirs.handle.core().lane_at(0), ..held };
+            drop(theirs);
+            held.put(&cache);
+            cache.exit();
+        });
+        let cache = Cache::new();
+        pool.wait().expect("it comes home").put(&cache);
+        other.join().unwrap();
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// As above, and that thread sleeps afterwards: its cache holds nothing back.
+#[test]
+fn what_lies_in_a_sleeping_threads_cache_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let sleeper = Cache::new();
+        pool.handle.core().attach(&sleeper);
+        let held = pool.born();
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.wait().expect("it comes home").put(&cache);
+            cache.exit();
+        });
+        held.put(&sleeper);
+        waiter.join().unwrap();
+        end(pool, &budget, &[&sleeper]);
+    });
+}
+
+/// The thread that returns the slot makes its magazine while the line is being formed.
+#[test]
+fn a_cache_attached_meanwhile_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.wait().expect("it comes home").put(&cache);
+            cache.exit();
+        });
+        let cache = Cache::new();
+        held.put(&cache);
+        waiter.join().unwrap();
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// Two pools on one budget: what comes home in one gives its memory up for who waits for the other.
+#[test]
+fn another_pools_return_wakes_who_waits() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let budget = Budget::new(64);
+        let (pool, other) = (Pool::on(&budget), Pool::on(&budget));
+        let held = other.born();
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.wait().expect("its memory comes free").put(&cache);
+            cache.exit();
+        });
+        let cache = Cache::new();
+        held.put(&cache);
+        waiter.join().unwrap();
+        cache.exit();
+        drop(other);
+        end(pool, &budget, &[]);
+    });
+}
+
+/// Who stands first gives up while the slot comes home: the next gets it.
+#[test]
+fn a_cancelled_wait_passes_its_turn_on() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let bells = [Bell::new(), Bell::new()];
+        let [Ok(Stood::Waits(first)), Ok(Stood::Waits(second))] = [pool.stand(&bells[0]), pool.stand(&bells[1])] else {
+            panic!("there is only one slot, and it is out");
+        };
+        let quitter = thread::spawn(move || drop(first));
+        let cache = Cache::new();
+        held.put(&cache);
+        pool.wait_in(second, &bells[1]).expect("it comes home").put(&cache);
+        quitter.join().unwrap();
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// The pool is closed while somebody comes to wait.
+#[test]
+fn a_close_ends_every_wait() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let Err(error) = theirs.wait() else { panic!("a slot out of nowhere") };
+            assert_eq!(error, Error::Closed);
+        });
+        pool.handle.close();
+        waiter.join().unwrap();
+        let cache = Cache::new();
+        held.put(&cache);
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// The limit is raised while somebody comes to wait.
+#[test]
+fn a_raised_limit_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let same = budget.clone();
+        let raiser = thread::spawn(move || same.set_limit(128));
+        let cache = Cache::new();
+        pool.wait().expect("there is room for it then").put(&cache);
+        raiser.join().unwrap();
+        held.put(&cache);
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// A charge that the parent refuses is in the way for a moment: who was refused because of it is served afterwards.
+#[test]
+fn a_charge_taken_back_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let child = budget.child(64);
+        let (full_pool, pool) = (Pool::on(&budget), Pool::on(&child));
+        let held = full_pool.born();
+        let same = child.clone();
+        let refused = thread::spawn(move || drop(same.node().reserve(SLOT)));
+        let bell = Bell::new();
+        let stood = pool.stand(&bell).expect("it fits");
+        let cache = Cache::new();
+        held.put(&cache);
+        let got = match stood {
+            Stood::Granted(grant) => pool.redeem(grant),
+            Stood::Waits(standing) => pool.wait_in(standing, &bell).expect("its turn comes"),
+        };
+        got.put(&cache);
+        refused.join().unwrap();
+        cache.exit();
+        drop(full_pool);
+        end(pool, &budget, &[]);
+    });
+}
+
+/// A child with a minimum is charged and released by two threads at once: the parent is never charged too much at rest,
+/// and no limit exceeded in between.
+#[test]
+fn a_minimum_covers_what_it_can() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(128);
+        let child = budget.child_reserving(64, 128).expect("there is room");
+        let work = |budget: &Budget, child: &Budget| {
+            let first = child.node().reserve(SLOT);
+            assert!(budget.used() <= 128 && child.used() <= 128);
+            let second = child.node().reserve(SLOT);
+            assert!(budget.used() <= 128 && child.used() <= 128);
+            drop(first);
+            drop(second);
+        };
+        let (theirs, theirs_child) = (budget.clone(), child.clone());
+        let other = thread::spawn(move || {
+            let held = theirs_child.node().reserve(SLOT);
+            assert!(theirs.used() <= 128 && theirs_child.used() <= 128);
+            drop(held);
+        });
+        work(&budget, &child);
+        other.join().unwrap();
+        assert_eq!((child.used(), budget.used(), budget.available()), (0, 64, 64));
+        drop(child);
+        assert_eq!(budget.used(), 0);
+    });
+}
