@@ -49,7 +49,9 @@ enum Hold {
     Work,
     /// Lets other tasks run at once: nearly all that is measured is acquiring and giving back.
     Yield,
-    /// No more than touch it: the two tasks that run at a time never have to wait.
+    /// No more than touch it: the two tasks that run at a time never have to wait. With the semaphore they do: a task
+    /// whose share of tokio's budget is spent gives way with a permit in hand, and once all permits lie in the run queue,
+    /// every acquire waits.
     Touch,
 }
 
