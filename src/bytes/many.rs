@@ -3,6 +3,7 @@
 
 use std::alloc::Layout;
 
+use crate::bytes::SizeClass;
 use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::pool::{ByteCore, want};
 use crate::bytes::request::Request;
@@ -27,14 +28,45 @@ pub(in crate::bytes) fn get<R: Request>(
         let Some(taken) = taken::hit(core, request.capacity()) else {
             let rest = list(request, requests)?;
             reserve(&mut batch, rest.len())?;
-            let mut groups = groups(core, &rest)?;
-            groups.iter_mut().try_for_each(|group| group.obtain(core, overflow))?;
-            deliver(core, &rest, &mut groups, &mut batch);
+            get_rest(core, &rest, overflow, &mut batch)?;
             break;
         };
         batch.push(PooledBuf::requested(taken, request));
     }
     Ok(batch)
+}
+
+/// Buffers for these requests, of which the thread's cache could not serve the first.
+fn get_rest<R: Request>(
+    core: &ByteCore,
+    requests: &[R],
+    overflow: Overflow,
+    batch: &mut PooledBatch<PooledBuf>,
+) -> Result<(), Error> {
+    let mut rest = requests;
+    if let Some(class) = common_class(core, requests).filter(|_| !core.core().has_attention()) {
+        taken::obtain_idle(core, class.0, requests.len(), |taken| {
+            let (&request, others) = rest.split_first().expect("no more than asked for");
+            rest = others;
+            batch.push(PooledBuf::requested(taken, request));
+        });
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let mut groups = groups(core, rest)?;
+    groups.iter_mut().try_for_each(|group| group.obtain(core, overflow))?;
+    deliver(core, rest, &mut groups, batch);
+    Ok(())
+}
+
+/// The class that serves all of these requests, if one does.
+fn common_class<R: Request>(core: &ByteCore, requests: &[R]) -> Option<SizeClass> {
+    let classes = core.keeper().classes();
+    let first = requests.first()?.capacity();
+    let class = classes.of(first)?;
+    let same = |request: &R| request.capacity() == first || classes.of(request.capacity()) == Some(class);
+    requests.iter().all(same).then_some(class)
 }
 
 /// What these requests need, by class.

@@ -8,4 +8,4 @@ pub(crate) mod order;
 pub(crate) mod pool;
 pub(crate) mod request;
 
-pub(crate) use classes::{MAX_CLASSES, SizeClasses, default_sizes, step_of};
+pub(crate) use classes::{MAX_CLASSES, SizeClass, SizeClasses, default_sizes, step_of};

@@ -2,7 +2,9 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
+use std::iter::Peekable;
 use std::ops::{Deref, DerefMut};
+use std::vec::IntoIter;
 
 use crate::engine::cache;
 use crate::engine::depot::Loot;
@@ -86,13 +88,23 @@ impl Drop for Run {
 }
 
 /// Returns what these handles hold with one exchange for each magazine full of one store's.
-fn return_all<H: Return>(mut handles: Vec<H>) {
-    if !handles.is_sorted_by_key(H::home) {
-        handles.sort_unstable_by_key(H::home);
-    }
+fn return_all<H: Return>(handles: Vec<H>) {
+    let Some(first) = handles.first() else { return };
+    let home = first.home();
+    // Mostly all are of one store, and then nothing need be sorted.
     let mut handles = handles.into_iter().peekable();
-    while let Some(first) = handles.peek() {
-        let home = first.home();
+    return_runs_of(home, &mut handles);
+    let mut others: Vec<H> = handles.collect();
+    others.sort_unstable_by_key(H::home);
+    let mut others = others.into_iter().peekable();
+    while let Some(home) = others.peek().map(H::home) {
+        return_runs_of(home, &mut others);
+    }
+}
+
+/// Returns the handles that come first and have this home.
+fn return_runs_of<H: Return>(home: usize, handles: &mut Peekable<IntoIter<H>>) {
+    while handles.peek().is_some_and(|next| next.home() == home) {
         let mut run = Run { slots: Loot::new(), lane: Lane::NONE };
         while run.slots.len() < DEPTH {
             let Some(next) = handles.next_if(|next| next.home() == home) else { break };
@@ -120,7 +132,7 @@ impl<H: Return> DerefMut for PooledBatch<H> {
 
 impl<H: Return> IntoIterator for PooledBatch<H> {
     type Item = H;
-    type IntoIter = std::vec::IntoIter<H>;
+    type IntoIter = IntoIter<H>;
 
     /// The handles one by one, each of which then goes home by itself.
     fn into_iter(mut self) -> Self::IntoIter {

@@ -259,6 +259,7 @@ unsafe fn walk(table: &SlotTable, top: Link, leaders: &mut [Option<SlotPtr>]) ->
         // this call by the Acquire on the head or on the `below` it was read from, be the value ever so stale.
         let leader = unsafe { table.slot(index) };
         *place = Some(leader);
+        leader.prefetch_batch();
         // SAFETY: the table is alive, and headers with it.
         index = unsafe { leader.head() }.below().load(Acquire);
     }

@@ -183,6 +183,8 @@ pub(crate) struct Magazine {
     seat: AtomicPtr<Seat>,
     /// Gets that the owner served from the depot through this magazine. The owner's.
     depot_hits: AtomicU64,
+    /// Slots that the owner was handed while it waited. The owner's.
+    handed_over: AtomicU64,
     /// Misses to let pass before the limit is raised again. The owner's.
     patience: AtomicU32,
     /// The owner, and the seat.
@@ -224,6 +226,7 @@ impl Magazine {
             link: AtomicPtr::new(ptr::null_mut()),
             seat: AtomicPtr::new(ptr::null_mut()),
             depot_hits: AtomicU64::new(0),
+            handed_over: AtomicU64::new(0),
             patience: AtomicU32::new(0),
             holders: AtomicU32::new(1),
         }
@@ -513,6 +516,15 @@ impl Magazine {
         self.depot_hits.store(self.depot_hits.load(Relaxed) + 1, Relaxed);
     }
 
+    /// Owner: one more slot that was handed over.
+    pub(super) fn count_handed_over(&self) {
+        self.handed_over.store(self.handed_over.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(super) fn handed_over(&self) -> u64 {
+        self.handed_over.load(Relaxed)
+    }
+
     pub(super) fn depot_hits(&self) -> u64 {
         self.depot_hits.load(Relaxed)
     }
@@ -557,6 +569,7 @@ mod model {
                 link: AtomicPtr::new(ptr::null_mut()),
                 seat: AtomicPtr::new(ptr::null_mut()),
                 depot_hits: AtomicU64::new(0),
+                handed_over: AtomicU64::new(0),
                 patience: AtomicU32::new(0),
                 holders: AtomicU32::new(1),
             }

@@ -7,7 +7,11 @@
 use std::ptr::NonNull;
 
 use crate::engine::store::Store;
+use crate::memory::prefetch::prefetch;
 use crate::sync::{AtomicU32, BATCH, Cell};
+
+/// Where in a slot the second cache line begins.
+const HIT_LINE: usize = 64;
 
 /// What the engine knows of a slot. Two cache lines with what the face keeps behind it: the first is used by whole
 /// batches only, the second by every hit.
@@ -88,6 +92,18 @@ impl SlotPtr {
     #[inline(always)]
     pub(crate) fn cast<C>(self) -> NonNull<Slot<C>> {
         self.0.cast()
+    }
+
+    /// Asks for the cache line that every hit uses.
+    #[inline(always)]
+    pub(super) fn prefetch(self) {
+        prefetch(self.0.cast::<u8>().map_addr(|addr| addr | HIT_LINE));
+    }
+
+    /// Asks for the cache line that lists the batch, if this slot leads one.
+    #[inline(always)]
+    pub(super) fn prefetch_batch(self) {
+        prefetch(self.0.cast());
     }
 
     /// # Safety

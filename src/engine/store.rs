@@ -180,6 +180,8 @@ impl Store {
             }
             let wanted = loot.len().min(count - taken);
             let (rest, mine) = loot.as_slice().split_at(loot.len() - wanted);
+            // All at once, because other processors may have used them last.
+            mine.iter().for_each(|slot| slot.prefetch());
             mine.iter().rev().for_each(|&slot| each(slot));
             taken += wanted;
             self.keep_surplus(cache, rest);
@@ -409,6 +411,7 @@ impl Store {
     fn fold(&self, magazine: &Magazine) {
         self.cache_hits.fetch_add(magazine.snapshot().1, Relaxed);
         self.depot_hits.fetch_add(magazine.depot_hits(), Relaxed);
+        self.handed_over.fetch_add(magazine.handed_over(), Relaxed);
         self.places.fetch_sub(magazine.limit(), Relaxed);
     }
 
@@ -461,8 +464,11 @@ impl Store {
         self.resident_bytes.fetch_sub(bytes, Relaxed);
     }
 
-    pub(super) fn count_handed_over(&self) {
-        self.handed_over.fetch_add(1, Relaxed);
+    pub(super) fn count_handed_over(&self, cache: &Cache) {
+        match self.magazine(cache) {
+            Some(magazine) => magazine.count_handed_over(),
+            None => drop(self.handed_over.fetch_add(1, Relaxed)),
+        }
     }
 
     /// Bytes that lie idle, as if each idle slot had the average of all: exact where all are alike and nobody works.
@@ -513,6 +519,7 @@ impl Store {
             stats.in_caches += len;
             stats.cache_hits += hits;
             stats.depot_hits += magazine.depot_hits();
+            stats.handed_over += magazine.handed_over();
         }
         stats
     }

@@ -148,7 +148,10 @@ pub(in crate::bytes) fn block_for(core: &ByteCore, size: usize) -> Result<(usize
 
 /// Up to `count` idle slots of a store, from this thread's cache, and from the depot in bulk.
 pub(in crate::bytes) fn obtain_idle(core: &ByteCore, store: usize, count: usize, mut each: impl FnMut(Taken)) {
-    core.core().take_many(store, count, |slot| each(Taken::of(slot, lane_home(core, store))))
+    core.core().take_many(store, count, |slot| {
+        prefetch_bytes(slot);
+        each(Taken::of(slot, lane_home(core, store)));
+    });
 }
 
 /// A slot out of another thread's cache.

@@ -1,6 +1,7 @@
 //! Memory for others: attention, which has what comes home offered to who waits, and what idle memory gives way.
 
 use super::{Core, rob};
+use crate::engine::cache;
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::Store;
@@ -69,7 +70,10 @@ impl Core {
 
     /// Somebody waits again.
     pub(crate) fn be_restless(&self) {
-        self.restless.store(CALM_AFTER, Relaxed);
+        // Mostly so already; and a store would take the cache line from the other threads.
+        if self.restless.load(Relaxed) != CALM_AFTER {
+            self.restless.store(CALM_AFTER, Relaxed);
+        }
     }
 
     /// Offers slots that came home to the keeper.
@@ -102,9 +106,9 @@ impl Core {
         self.stores[class].unshelve(count, each);
     }
 
-    /// A slot was handed to a waiter.
+    /// A slot was handed to a waiter, which is this thread.
     pub(crate) fn count_handed_over(&self, class: usize) {
-        self.stores[class].count_handed_over();
+        cache::with(|cache| self.stores[class].count_handed_over(cache));
     }
 
     /// Bytes that lie idle; see [`Store::idle_bytes`].

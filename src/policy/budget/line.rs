@@ -98,13 +98,16 @@ impl Aftermath {
     }
 
     fn run(self) {
-        for waker in self.woken.into_iter().chain(self.more) {
-            // It is the user's, and we may be inside the engine.
-            panics::contain(|| waker.wake());
-        }
+        self.woken.into_iter().for_each(wake);
+        self.more.into_iter().for_each(wake);
         drop(self.spares);
         self.search.iter().for_each(search);
     }
+}
+
+fn wake(waker: Waker) {
+    // It is the user's, and we may be inside the engine.
+    panics::contain(|| waker.wake());
 }
 
 impl Tree {
@@ -581,16 +584,17 @@ impl Queue {
         }
         let entry = self.entry_mut(key);
         (entry.before, entry.behind) = (before, behind);
-        let waiting = entry.at().waiting();
-        // Changed under the lock alone.
-        waiting.store(waiting.load(Relaxed) + 1, Relaxed);
+        if (before, behind) == (None, None) {
+            entry.at().waited_at().store(true, Relaxed);
+        }
     }
 
     fn unlink(&mut self, key: usize) {
         let entry = self.entry_mut(key);
         let (before, behind, line) = (entry.before.take(), entry.behind.take(), entry.at().line());
-        let waiting = entry.at().waiting();
-        waiting.store(waiting.load(Relaxed) - 1, Relaxed);
+        if (before, behind) == (None, None) {
+            entry.at().waited_at().store(false, Relaxed);
+        }
         match before {
             Some(before) => self.entry_mut(before).behind = behind,
             None => self.lines[line].first = behind,

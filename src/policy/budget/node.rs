@@ -72,8 +72,8 @@ pub(crate) struct Node {
     beyond: AtomicUsize,
     /// The number of this node's line in the tree.
     line: usize,
-    /// Waiters that stand here.
-    waiting: AtomicUsize,
+    /// Somebody stands here. Changed under the lock of the lines.
+    waited_at: AtomicBool,
     /// All pools under this node have attention raised.
     raised: AtomicBool,
     members: Mutex<Members>,
@@ -174,7 +174,7 @@ impl Node {
             unclaimed: AtomicUsize::new(min),
             beyond: AtomicUsize::new(0),
             line,
-            waiting: AtomicUsize::new(0),
+            waited_at: AtomicBool::new(false),
             raised: AtomicBool::new(false),
             members: Mutex::new(Members::default()),
         }
@@ -188,8 +188,8 @@ impl Node {
         self.line
     }
 
-    pub(super) fn waiting(&self) -> &AtomicUsize {
-        &self.waiting
+    pub(super) fn waited_at(&self) -> &AtomicBool {
+        &self.waited_at
     }
 
     pub(super) fn raised(&self) -> &AtomicBool {
@@ -322,7 +322,7 @@ impl Node {
             return Ok(self.used());
         }
         let queued = match who {
-            Who::Newcomer => self.waiting.load(Relaxed) > 0,
+            Who::Newcomer => self.waited_at.load(Relaxed),
             Who::Waiter(ticket, first) => first(self.line).is_some_and(|first| first < ticket),
         };
         let raise = |used: usize| used.checked_add(amount).filter(|&used| used <= self.limit());
@@ -404,7 +404,7 @@ impl Node {
 
     /// Whether somebody waits for memory that this node's pools could give.
     pub(crate) fn is_queued(self: &Arc<Self>) -> bool {
-        self.reach().any(|node| node.waiting.load(Relaxed) > 0)
+        self.reach().any(|node| node.waited_at.load(Relaxed))
     }
 
     /// The amount and the limit that it will never fit, if there is one.
@@ -416,7 +416,7 @@ impl Node {
     pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef) {
         // Under the tree's lock: who comes to wait either finds the pool, or has been seen here.
         self.tree.settled(|| {
-            let waited_for = self.path().any(|node| node.waiting.load(Relaxed) > 0 || node.raised.load(Relaxed));
+            let waited_for = self.path().any(|node| node.waited_at.load(Relaxed) || node.raised.load(Relaxed));
             if waited_for {
                 core.raise_attention();
                 core.set_attended();
