@@ -56,6 +56,40 @@ fn handover_passes_as_many_buffers_as_it_is_told() {
 }
 
 #[test]
+fn a_batch_stands_beside_single_gets_and_drops() {
+    let output = lab(&["compare", "--rounds", "2", "--quick", "--only", "batch-across/pass"]);
+    let text = stdout(&output);
+    for word in ["batch-across/pass: ", "| millpond ", "| millpond, as one batch ", "| queue alone "] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+}
+
+#[test]
+#[cfg(feature = "rivals")]
+fn rows_that_wait_say_how_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("figures.json");
+    let arguments = ["compare", "--rounds", "3", "--quick", "--only", "waiting/4:2/yield", "--json"];
+    let output = lab(&[&arguments[..], &[file.to_str().unwrap()]].concat());
+    let text = stdout(&output);
+    let waits = text.split("\n\n").find(|part| part.starts_with("| wait, ns ")).unwrap_or_else(|| panic!("{text}"));
+    let names = ["millpond", "semaphore and mutex"];
+    assert!(names.iter().all(|name| waits.contains(&format!("| {name} "))), "{waits}");
+
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let contenders = document["rows"][0]["contenders"].as_array().unwrap();
+    for name in names {
+        let contender = contenders.iter().find(|contender| contender["contender"] == name).unwrap();
+        let wait = |part: &str, of: &str| contender["wait_ns"][part][of].as_f64().unwrap();
+        for of in ["min", "median", "max"] {
+            assert!(wait("p50", of) <= wait("p99", of) && wait("p99", of) <= wait("longest", of), "{contender}");
+        }
+        // Half of the tasks are always without a buffer.
+        assert!(wait("p99", "min") > contender["min_ns"].as_f64().unwrap() / 2.0, "{contender}");
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn a_reader_that_goes_away_is_no_error_to_speak_of() {
     let mut child = std::process::Command::new(common::LAB)
@@ -93,6 +127,7 @@ fn rows_can_be_listed() {
         "threads/64",
         "queue/1:1",
         "handover/4:4",
+        "batch-across/pass",
         "short-thread/",
         "pools/1000",
     ] {

@@ -5,6 +5,8 @@ use std::io;
 use serde::Serialize;
 
 use super::report::Outcome;
+use super::spread::Spread;
+use super::timing::Figures;
 use crate::process::Machine;
 
 #[derive(Serialize)]
@@ -30,11 +32,29 @@ struct Contender<'a> {
     min_ns: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     median_ns: Option<f64>,
+    /// What operations waited, in the rows that ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_ns: Option<Waits>,
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     cannot: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Waits {
+    p50: Wait,
+    p99: Wait,
+    longest: Wait,
+}
+
+/// Over all rounds.
+#[derive(Serialize)]
+struct Wait {
+    min: f64,
+    median: f64,
+    max: f64,
 }
 
 /// Writes machine, command, and for every row and contender the nanoseconds per operation.
@@ -50,8 +70,14 @@ fn line(outcome: &Outcome) -> Line<'_> {
         contender: measured.contender,
         min_ns: measured.figures.ok().map(|figures| figures.min),
         median_ns: measured.figures.ok().map(|figures| figures.median),
+        wait_ns: measured.waits.map(waits),
         cannot: measured.figures.err().map(|cannot| cannot.0),
         note: measured.note.as_deref(),
     });
     Line { row: &outcome.row, operation: &outcome.operation, contenders: contenders.collect() }
+}
+
+fn waits(waits: Spread<Figures>) -> Waits {
+    let wait = |Figures { min, median, max }| Wait { min, median, max };
+    Waits { p50: wait(waits.p50), p99: wait(waits.p99), longest: wait(waits.longest) }
 }

@@ -1,6 +1,7 @@
 //! `compare`: the same work with millpond, with other pools, with allocators, and with the least that could do it.
 //!
-//! Without the feature `rivals` only millpond, the floor and `Vec` on the system's allocator are there.
+//! Without the feature `rivals` only millpond, the floor and `Vec` on the system's allocator are there, and no row that
+//! waits: those need a runtime.
 
 mod contender;
 mod contenders;
@@ -10,8 +11,11 @@ mod objects;
 mod queue;
 mod report;
 mod rows;
+mod spread;
 mod timing;
 mod values;
+#[cfg(feature = "rivals")]
+mod waiting;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -2,6 +2,7 @@
 
 use super::contender::Kind;
 use super::rows::Row;
+use super::spread::Spread;
 use super::timing::{Figures, Measured};
 use crate::table;
 
@@ -17,10 +18,11 @@ impl Outcome {
         Self { row: row.name.clone(), operation: row.operation.clone(), measured }
     }
 
-    /// The figure that ratios are made of: the minimum, but the median where buffers pass through a queue. There the
-    /// shortest turns are those in which one side stood still for a while, so that nothing was passed between processors.
+    /// The figure that ratios are made of: the minimum, but the median where buffers pass through a queue or from task to
+    /// task. There the shortest turns are those in which one side stood still for a while, so that nothing was passed
+    /// between processors.
     fn decisive(&self, figures: Figures) -> f64 {
-        let passing = self.measured.iter().any(|measured| measured.kind == Kind::Queue);
+        let passing = self.measured.iter().any(|measured| measured.kind == Kind::Queue || measured.waits.is_some());
         if passing { figures.median } else { figures.min }
     }
 
@@ -66,7 +68,45 @@ impl Outcome {
             ]);
         }
         table.column_mut(5).expect("six columns").set_cell_alignment(comfy_table::CellAlignment::Left);
-        format!("{}: {}\n{table}\n", self.row, self.operation)
+        format!("{}: {}\n{table}\n{}", self.row, self.operation, self.waits())
+    }
+
+    /// How long operations waited, in the rows that ask; the ratio is that of the medians of p99.
+    fn waits(&self) -> String {
+        let waits = |measured: &Measured| Some((measured.contender, measured.figures.ok()?, measured.waits?));
+        let waited: Vec<_> = self.measured.iter().filter_map(waits).collect();
+        if waited.is_empty() {
+            return String::new();
+        }
+        let of_millpond = self.measured.iter().find(|measured| measured.kind == Kind::Millpond);
+        let p99 = |waits: Spread<Figures>| waits.p99.median;
+        let millpond = of_millpond.and_then(|measured| measured.waits).map(p99);
+        let mut table = table::with_heads(&[
+            "wait, ns",
+            "a second",
+            "p50 min",
+            "p50 median",
+            "p99 min",
+            "p99 median",
+            "x millpond",
+            "longest median",
+            "longest",
+        ]);
+        for (contender, figures, waits) in waited {
+            table.add_row([
+                contender.to_owned(),
+                format!("{:.2e}", 1e9 / figures.median),
+                nanoseconds(Some(waits.p50.min)),
+                nanoseconds(Some(waits.p50.median)),
+                nanoseconds(Some(waits.p99.min)),
+                nanoseconds(Some(waits.p99.median)),
+                ratio(Some(p99(waits)), millpond),
+                nanoseconds(Some(waits.longest.median)),
+                nanoseconds(Some(waits.longest.max)),
+            ]);
+        }
+        // Two tables are one for Markdown where no line is between them.
+        format!("\n{table}\n")
     }
 }
 

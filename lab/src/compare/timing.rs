@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::contender::{Cannot, Kind};
 use super::rows::{Cell, Row};
+use super::spread::Spread;
 use crate::process;
 
 /// How much is measured.
@@ -25,14 +26,26 @@ pub struct Measured {
     pub contender: &'static str,
     pub kind: Kind,
     pub figures: Result<Figures, Cannot>,
+    /// Nanoseconds that operations waited, in the rows that ask.
+    pub waits: Option<Spread<Figures>>,
     pub note: Option<String>,
 }
 
-/// Nanoseconds per operation.
+/// What a time was in all turns.
 #[derive(Clone, Copy)]
 pub struct Figures {
     pub min: f64,
     pub median: f64,
+    pub max: f64,
+}
+
+impl Figures {
+    /// None of no turns.
+    fn of(mut times: Vec<f64>) -> Option<Self> {
+        times.sort_unstable_by(f64::total_cmp);
+        let (min, max) = (*times.first()?, *times.last()?);
+        Some(Self { min, median: times[times.len() / 2], max })
+    }
 }
 
 /// A contender that has its turn in every round.
@@ -43,6 +56,7 @@ struct Turn {
     iterations: u64,
     /// Nanoseconds per operation, one for each turn.
     times: Vec<f64>,
+    waits: Vec<Spread<f64>>,
 }
 
 /// How long a turn is.
@@ -72,8 +86,8 @@ fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
         }
     }
     let measured = |((contender, kind), turn): (_, Result<Turn, Cannot>)| {
-        let note = turn.as_ref().ok().and_then(|turn| turn.cell.note());
-        Measured { contender, kind, figures: turn.map(Turn::figures), note }
+        let (note, waits) = turn.as_ref().map_or((None, None), |turn| (turn.cell.note(), turn.waits()));
+        Measured { contender, kind, figures: turn.map(Turn::figures), waits, note }
     };
     names.into_iter().zip(turns).map(measured).collect()
 }
@@ -88,12 +102,13 @@ impl Turn {
             }
             None => (Pace::Timed { turn, least: row.least }, calibrate(&mut *cell, turn, row.least)),
         };
-        Self { cell, operations: row.operations, pace, iterations, times: Vec::new() }
+        Self { cell, operations: row.operations, pace, iterations, times: Vec::new(), waits: Vec::new() }
     }
 
     fn take(&mut self) {
         let elapsed = self.cell.time(self.iterations);
         self.times.push(elapsed.as_nanos() as f64 / (self.iterations * self.operations) as f64);
+        self.waits.extend(self.cell.waits());
         // Whoever was disturbed while it was calibrated would otherwise have shorter turns than others, and more luck.
         if let Pace::Timed { turn, least } = self.pace {
             let best = self.times.iter().copied().min_by(f64::total_cmp).unwrap_or(1.0);
@@ -101,9 +116,13 @@ impl Turn {
         }
     }
 
-    fn figures(mut self) -> Figures {
-        self.times.sort_unstable_by(f64::total_cmp);
-        Figures { min: self.times[0], median: self.times[self.times.len() / 2] }
+    fn figures(self) -> Figures {
+        Figures::of(self.times).expect("one round at least")
+    }
+
+    fn waits(&self) -> Option<Spread<Figures>> {
+        let of = |part: fn(&Spread<f64>) -> f64| Figures::of(self.waits.iter().map(part).collect());
+        Some(Spread { p50: of(|waits| waits.p50)?, p99: of(|waits| waits.p99)?, longest: of(|waits| waits.longest)? })
     }
 }
 

@@ -1,9 +1,13 @@
 //! millpond: `BufferPool` and `Pool` with their defaults.
 
+#[cfg(feature = "rivals")]
+use millpond::Capacity;
 use millpond::{BufferPool, Pool, Pooled, PooledBuf, Recycled};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 use crate::compare::objects::{Kept, Objects};
+#[cfg(feature = "rivals")]
+use crate::compare::waiting::Waiting;
 
 pub struct Millpond(BufferPool);
 
@@ -68,5 +72,36 @@ impl<T: Kept> Objects<T> for MillpondObjects<T> {
     #[inline(always)]
     fn value(object: &mut Pooled<T>) -> &mut T {
         object
+    }
+}
+
+/// A pool whose budget is so many buffers.
+#[cfg(feature = "rivals")]
+pub struct Budgeted {
+    pool: BufferPool,
+    bytes: usize,
+}
+
+#[cfg(feature = "rivals")]
+impl Waiting for Budgeted {
+    const NAME: &'static str = Millpond::NAME;
+    const KIND: Kind = Millpond::KIND;
+
+    type Held<'p> = PooledBuf;
+
+    fn new(buffers: usize, bytes: usize) -> Self {
+        let pool = BufferPool::builder().size_classes([bytes]).max_memory(buffers * bytes).build();
+        Self { pool: pool.expect("one class"), bytes }
+    }
+
+    #[inline]
+    async fn acquire(&self) -> PooledBuf {
+        self.pool.acquire(Capacity(self.bytes)).await.expect("a buffer fits the budget")
+    }
+
+    #[inline]
+    fn touch(held: &mut PooledBuf) -> &mut u8 {
+        held.extend_from_slice(&[1]);
+        &mut held[0]
     }
 }

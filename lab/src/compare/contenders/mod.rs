@@ -27,6 +27,8 @@ mod opool;
 #[cfg(feature = "rivals")]
 mod santh;
 #[cfg(feature = "rivals")]
+mod semaphore;
+#[cfg(feature = "rivals")]
 mod sharded_slab;
 #[cfg(feature = "rivals")]
 mod zeropool_0_3;
@@ -35,6 +37,8 @@ mod zeropool_0_7;
 
 use super::contender::Visit;
 use super::objects::{Kept, VisitObjects};
+#[cfg(feature = "rivals")]
+use super::waiting::VisitWaiting;
 
 /// Visits all contenders, in the order of the tables.
 pub fn each(visitor: &mut impl Visit) {
@@ -74,6 +78,13 @@ pub fn each_for<T: Kept>(visitor: &mut impl VisitObjects<T>) {
         visitor.visit::<buffer_pool::BufferPool<T>>();
     }
     visitor.visit::<vec::SystemObjects>();
+}
+
+/// Visits all contenders that let tasks wait.
+#[cfg(feature = "rivals")]
+pub fn each_waiting(visitor: &mut impl VisitWaiting) {
+    visitor.visit::<millpond::Budgeted>();
+    visitor.visit::<semaphore::Semaphore>();
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is measured, by theme.
 
+mod batch;
 mod burst;
 mod handover;
 mod hit;
@@ -9,6 +10,8 @@ mod objects;
 mod pools;
 mod short;
 mod threads;
+#[cfg(feature = "rivals")]
+mod waiting;
 mod zeroed;
 mod zeropool;
 
@@ -17,6 +20,7 @@ use std::time::Duration;
 use super::contender::{Cannot, Contender, Kind, Visit};
 use super::contenders;
 use super::objects::{Kept, Objects, VisitObjects};
+use super::spread::Spread;
 
 /// The name of a contender, and either its cell or the reason why it has none.
 pub struct Entry {
@@ -29,6 +33,11 @@ pub struct Entry {
 pub trait Cell {
     /// Does the row's operation so many times, and gives the time that took.
     fn time(&mut self, iterations: u64) -> Duration;
+
+    /// How long operations waited in the last turn, nanoseconds, where the row asks for that.
+    fn waits(&self) -> Option<Spread<f64>> {
+        None
+    }
 
     /// What else was seen meanwhile.
     fn note(&self) -> Option<String> {
@@ -159,6 +168,9 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(zeropool::rows());
     rows.extend(threads::rows());
     rows.extend(handover::rows(buffers));
+    rows.extend(batch::rows());
+    #[cfg(feature = "rivals")]
+    rows.extend(waiting::rows());
     rows.extend(short::rows());
     rows.extend(pools::rows());
     rows.extend(objects::rows());

@@ -1,0 +1,162 @@
+//! 64 buffers that all change threads in one message: got and dropped one by one, as every contender can, and as one
+//! batch of millpond's. Both in a `Vec` of handles, so that queue and allocator do the same for both.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use millpond::{BufferPool, PooledBuf, Recycled};
+
+use super::handover::{self, beside_the_queue};
+use super::{Cell, Entry, Pattern, Row};
+use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
+use crate::compare::queue::Queue;
+
+const BYTES: usize = 4 << 10;
+const COUNT: usize = 64;
+/// Messages in the queue: as many buffers as in that of the handover rows.
+const PLACES: usize = 4;
+/// Messages passed at least in a turn.
+const LEAST: u64 = 1 << 8;
+const BATCH: &str = "millpond, as one batch";
+
+pub fn rows() -> Vec<Row> {
+    [Use::Pass, Use::Touch].map(across).into()
+}
+
+fn across(work: Use) -> Row {
+    let name = format!("batch-across/{}", work.name());
+    let operation = format!("{COUNT} of 4KiB got{}, sent in one message, received and dropped", work.words());
+    let row = beside_the_queue(Row::new(name, operation, OneByOne(work)).threads(2, LEAST), 1, PLACES);
+    let others = row.entries;
+    let entries = Box::new(move || {
+        let mut entries = others();
+        entries.push(Entry { contender: BATCH, kind: Kind::Millpond, cell: Ok(Box::new(as_one_batch(work))) });
+        entries
+    });
+    Row { entries, ..row }
+}
+
+/// What both threads do with each buffer.
+#[derive(Clone, Copy)]
+enum Use {
+    /// Nothing: what is measured is the pool alone.
+    Pass,
+    /// The first byte, as in the handover rows: its way between the processors comes on top.
+    Touch,
+}
+
+impl Use {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Touch => "touch",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Pass => "",
+            Self::Touch => " and touched",
+        }
+    }
+}
+
+struct OneByOne(Use);
+
+impl Pattern for OneByOne {
+    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+        let plan = Plan { threads: 2, handover: true, idle: COUNT * (PLACES + 2), ..Plan::of(&[BYTES]) };
+        let (pool, size, work) = (C::new(&plan)?, plan.size(), self.0);
+        Ok(Box::new(move |messages| match work {
+            Use::Pass => one_by_one(&pool, size, messages, |_| {}),
+            Use::Touch => one_by_one(&pool, size, messages, |buf| {
+                black_box(C::write(buf, 0));
+            }),
+        }))
+    }
+}
+
+fn one_by_one<'p, C: Contender>(
+    pool: &'p C,
+    size: Size,
+    messages: u64,
+    work: impl Fn(&mut C::Buf<'p>) + Sync,
+) -> Duration {
+    let queue = Queue::<Vec<C::Buf<'p>>>::new(PLACES);
+    let size = black_box(size);
+    let send = || {
+        let mut held = Vec::with_capacity(COUNT);
+        for _ in 0..COUNT {
+            let mut buf = pool.get(size);
+            work(&mut buf);
+            held.push(buf);
+        }
+        queue.send(held);
+    };
+    let receive = || queue.receive().iter_mut().for_each(&work);
+    let warm_up = || drop(black_box(pool.get(size)));
+    handover::pass(1, messages, send, receive, warm_up, C::leave_thread)
+}
+
+fn as_one_batch(work: Use) -> impl Fn(u64) -> Duration {
+    let pool = BufferPool::new();
+    move |messages| match work {
+        Use::Pass => batches(&pool, messages, |_| {}),
+        Use::Touch => batches(&pool, messages, |buf| {
+            buf[0] = 1;
+            black_box(&mut buf[0]);
+        }),
+    }
+}
+
+fn batches(pool: &BufferPool, messages: u64, work: impl Fn(&mut PooledBuf) + Sync) -> Duration {
+    let queue = Queue::new(PLACES);
+    let requests = black_box([Recycled(BYTES); COUNT]);
+    let send = || {
+        let mut batch = pool.get_many(requests);
+        batch.iter_mut().for_each(&work);
+        queue.send(batch);
+    };
+    let receive = || queue.receive().iter_mut().for_each(&work);
+    let warm_up = || drop(black_box(pool.get(requests[0])));
+    handover::pass(1, messages, send, receive, warm_up, || {})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::compare::contender::Visit;
+    use crate::compare::contenders;
+
+    const MESSAGES: u64 = 10;
+    /// Each buffer once on each side.
+    const TOUCHES: u64 = 2 * MESSAGES * COUNT as u64;
+
+    struct Counted;
+
+    impl Visit for Counted {
+        fn visit<C: Contender>(&mut self) {
+            let plan = Plan { threads: 2, handover: true, idle: COUNT * (PLACES + 2), ..Plan::of(&[BYTES]) };
+            let Ok(pool) = C::new(&plan) else { return };
+            let touches = AtomicU64::new(0);
+            one_by_one(&pool, plan.size(), MESSAGES, |buf| {
+                *C::write(buf, BYTES - 1) = 1;
+                touches.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(touches.into_inner(), TOUCHES, "{}", C::NAME);
+        }
+    }
+
+    #[test]
+    fn every_buffer_reaches_the_other_side() {
+        contenders::each(&mut Counted);
+        let (pool, touches) = (BufferPool::new(), AtomicU64::new(0));
+        batches(&pool, MESSAGES, |buf| {
+            assert_eq!(buf.len(), BYTES);
+            touches.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(touches.into_inner(), TOUCHES);
+    }
+}
