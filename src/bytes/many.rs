@@ -7,6 +7,7 @@ use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::pool::{ByteCore, want};
 use crate::bytes::request::Request;
 use crate::engine::batch::PooledBatch;
+use crate::engine::panics;
 use crate::memory::Want;
 use crate::policy::budget::{Amount, Grant, Part, Short, climb};
 use crate::policy::builder::Overflow;
@@ -28,7 +29,10 @@ pub(in crate::bytes) fn get<R: Request>(
             let rest = list(request, requests)?;
             reserve(&mut batch, rest.len())?;
             let mut groups = groups(core, &rest)?;
-            groups.iter_mut().try_for_each(|group| group.obtain(core, overflow))?;
+            let obtained = groups.iter_mut().try_for_each(|group| group.obtain(core, overflow));
+            // What gave way may have panicked.
+            panics::resume();
+            obtained?;
             deliver(core, &rest, &mut groups, &mut batch);
             break;
         };
