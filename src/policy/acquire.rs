@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::core::Core;
 use crate::engine::panics;
-use crate::policy::budget::{Demand, Grant, Node, Standing, Stood, stand};
+use crate::policy::budget::{Demand, Grant, Node, Place, Stood, fetch, leave, stand};
 use crate::policy::error::Error;
 
 /// A handle on its way: what [`acquire`](crate::BufferPool::acquire) and
@@ -49,7 +49,7 @@ pub struct Acquire<H: Awaited> {
 
 enum State {
     New,
-    Waits { standing: Standing, since: Instant },
+    Waits { place: Place, since: Instant },
     Done,
 }
 
@@ -101,17 +101,18 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    fn begin(&self) -> Instant {
-        self.waiting.fetch_add(1, Relaxed);
-        self.count.fetch_add(1, Relaxed);
-        Instant::now()
+    /// Under the lock of the pool's lines, as all changes.
+    pub(crate) fn begin(&self) {
+        self.waiting.store(self.waiting() + 1, Relaxed);
+        self.count.store(self.count() + 1, Relaxed);
     }
 
-    fn end(&self, since: Instant) {
-        let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.waiting.fetch_sub(1, Relaxed);
-        self.nanos.fetch_add(nanos, Relaxed);
-        self.longest.fetch_max(nanos, Relaxed);
+    /// Under the lock of the pool's lines.
+    pub(crate) fn end(&self, waited: Duration) {
+        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        self.waiting.store(self.waiting() - 1, Relaxed);
+        self.nanos.store(self.nanos.load(Relaxed).saturating_add(nanos), Relaxed);
+        self.longest.store(self.longest.load(Relaxed).max(nanos), Relaxed);
     }
 
     pub(crate) fn waiting(&self) -> u64 {
@@ -196,15 +197,19 @@ impl<H: Awaited> Acquire<H> {
                 Err(error) if error.is_for_now() => self.stand(ticket, waker),
                 now => return Poll::Ready(now),
             },
-            State::Waits { standing, .. } => {
-                ticket = Some(standing.ticket());
-                standing.poll(waker)
+            &mut State::Waits { place, since } => {
+                ticket = Some(place.ticket);
+                let site = H::site(&self.order);
+                let fetched = fetch(site.leaf, site.waits, since, place, waker);
+                if fetched.is_ready() {
+                    // Before user code may run and panic: what was granted is in hand.
+                    self.state = State::New;
+                }
+                fetched
             }
             State::Done => panic!("`Acquire` polled after it was done"),
         };
         while let Poll::Ready(granted) = polled {
-            // Before user code may run and panic: what was granted is in hand.
-            self.leave();
             match H::redeem(&mut self.order, granted?) {
                 Some(result) => return Poll::Ready(result),
                 // It was not enough: stands where it stood.
@@ -217,22 +222,14 @@ impl<H: Awaited> Acquire<H> {
     fn stand(&mut self, ticket: Option<u64>, waker: &Waker) -> Poll<Result<Grant, Error>> {
         let site = H::site(&self.order);
         let demand = H::demand(&self.order)?;
-        match stand(site.leaf, site.core, demand, ticket, waker) {
+        let since = Instant::now();
+        match stand(site.leaf, site.core, site.waits, demand, ticket, waker) {
             Ok(Stood::Granted(grant)) => Poll::Ready(Ok(grant)),
-            Ok(Stood::Waits(standing)) => {
-                let since = site.waits.begin();
-                self.state = State::Waits { standing, since };
+            Ok(Stood::Waits(place)) => {
+                self.state = State::Waits { place, since };
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-
-    /// Gives up a place in line.
-    fn leave(&mut self) {
-        if let State::Waits { since, standing } = std::mem::replace(&mut self.state, State::New) {
-            H::site(&self.order).waits.end(since);
-            drop(standing);
         }
     }
 }
@@ -259,7 +256,10 @@ impl<H: Awaited> Unpin for Acquire<H> {}
 
 impl<H: Awaited> Drop for Acquire<H> {
     fn drop(&mut self) {
-        self.leave();
+        if let State::Waits { place, since } = self.state {
+            let site = H::site(&self.order);
+            leave(site.leaf, site.waits, since, place);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What somebody waits for, and what it gets.
 
-use crate::engine::core::{Core, CoreRef};
+use crate::engine::core::Core;
 use crate::engine::spare::Spare;
 use crate::policy::budget::node::Amount;
 
@@ -97,7 +97,7 @@ impl Grant {
 
     /// Takes what lies idle of a demand out of the pool's depots. False: something that was counted there is still on
     /// its way.
-    pub(super) fn fill(&mut self, demand: &Demand, core: &CoreRef, surplus: &mut Vec<Spare>) -> bool {
+    pub(super) fn fill(&mut self, demand: &Demand, core: &Core, surplus: &mut Vec<Spare>) -> bool {
         let mut lacking = self.charged;
         for part in demand.parts() {
             let mut left = part.count;

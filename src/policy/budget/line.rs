@@ -16,17 +16,16 @@
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use crate::engine::core::{Core, CoreRef, Reach};
 use crate::engine::panics;
 use crate::engine::spare::Spare;
+use crate::policy::acquire::Waits;
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::node::{Node, Who};
 use crate::policy::error::Error;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::*, fence, locked};
-
-/// Wakers called after one turn under the lock.
-const WOKEN_AT_ONCE: usize = 16;
 
 /// The lines of one budget tree.
 pub(crate) struct Tree {
@@ -58,8 +57,8 @@ struct Entry {
     leaf: Arc<Node>,
     core: CoreRef,
     demand: Demand,
-    /// Where it stands, or stood.
-    at: Arc<Node>,
+    /// Where it stands, or stood: so many steps above the leaf.
+    depth: usize,
     before: Option<usize>,
     behind: Option<usize>,
     state: State,
@@ -81,28 +80,30 @@ enum Outcome {
 /// What is done when the lock is free again.
 #[derive(Default)]
 struct Aftermath {
-    woken: [Option<Waker>; WOKEN_AT_ONCE],
-    count: usize,
+    woken: Option<Waker>,
+    /// Empty, without an allocation, in the common case.
+    more: Vec<Waker>,
     /// To be given up.
     spares: Vec<Spare>,
+    /// Where somebody has come to stand who stood elsewhere.
+    search: Vec<Arc<Node>>,
 }
 
 impl Aftermath {
-    fn is_full(&self) -> bool {
-        self.count == WOKEN_AT_ONCE
-    }
-
     fn wake(&mut self, waker: Waker) {
-        self.woken[self.count] = Some(waker);
-        self.count += 1;
+        match self.woken {
+            None => self.woken = Some(waker),
+            Some(_) => self.more.push(waker),
+        }
     }
 
     fn run(self) {
-        for waker in self.woken.into_iter().flatten() {
+        for waker in self.woken.into_iter().chain(self.more) {
             // It is the user's, and we may be inside the engine.
             panics::contain(|| waker.wake());
         }
         drop(self.spares);
+        self.search.iter().for_each(search);
     }
 }
 
@@ -117,6 +118,16 @@ impl Tree {
 
     pub(super) fn has_waiters(&self) -> bool {
         self.waiting.load(Relaxed) > 0
+    }
+
+    /// One more stands in line, or is about to. Changed under the lock alone.
+    fn count_in(&self) {
+        self.waiting.store(self.waiting.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// One fewer. Changed under the lock alone.
+    fn count_out(&self) {
+        self.waiting.store(self.waiting.load(Relaxed) - 1, Relaxed);
     }
 
     /// Runs what must not meet a change of the lines.
@@ -140,56 +151,115 @@ impl Tree {
     }
 }
 
-/// A place in a line, given up when it is dropped, with all that was granted.
-pub(crate) struct Standing {
-    tree: Arc<Tree>,
+/// A place in a line. Whoever has it must [`fetch`] what is granted there, or [`leave`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
     key: usize,
-    ticket: u64,
+    pub(crate) ticket: u64,
 }
 
 /// What came of a wish to stand in line.
 pub(crate) enum Stood {
     /// It was granted at once.
     Granted(Grant),
-    Waits(Standing),
+    Waits(Place),
 }
 
 /// Stands in line for a demand on a pool, whose budget is `leaf`. With the ticket of an earlier place, in that order.
 pub(crate) fn stand(
     leaf: &Arc<Node>,
     core: &Core,
+    waits: &Waits,
     demand: Demand,
     ticket: Option<u64>,
     waker: &Waker,
 ) -> Result<Stood, Error> {
-    let tree = leaf.tree();
-    tree.waiting.fetch_add(1, Relaxed);
-    // With the fence in `Node::announce_release`: either we see what was released, or who released it sees us.
-    fence(SeqCst);
     let mut after = Aftermath::default();
     let waker = waker.clone();
-    let stood = tree.lock().admit(leaf, core, demand, ticket, waker, &mut after);
-    after.run();
-    let (key, ticket, at) = match stood {
-        Ok(Admitted::Stands { key, ticket, at }) => (key, ticket, at),
-        Ok(Admitted::Granted(grant)) => {
-            tree.waiting.fetch_sub(1, Relaxed);
-            return Ok(Stood::Granted(grant));
-        }
-        Err(error) => {
-            tree.waiting.fetch_sub(1, Relaxed);
-            return Err(error);
-        }
-    };
-    let standing = Standing { tree: tree.clone(), key, ticket };
-    raise_attention(&at);
-    press(&at);
-    Ok(Stood::Waits(standing))
+    let mut queue = leaf.tree().lock();
+    let stood = queue.admit(leaf, core, demand, ticket, waker, &mut after);
+    if let Ok(Stood::Waits(place)) = &stood {
+        waits.begin();
+        let at = queue.must_search(place.key);
+        drop(queue);
+        after.run();
+        at.iter().for_each(search);
+    } else {
+        drop(queue);
+        after.run();
+    }
+    stood
 }
 
-enum Admitted {
-    Granted(Grant),
-    Stands { key: usize, ticket: u64, at: Arc<Node> },
+/// What was granted to a place, or the reason why nothing will be, and the place is given up; or the waker is kept.
+pub(crate) fn fetch(
+    leaf: &Arc<Node>,
+    waits: &Waits,
+    since: Instant,
+    place: Place,
+    waker: &Waker,
+) -> Poll<Result<Grant, Error>> {
+    let now = Instant::now();
+    let mut other = None;
+    loop {
+        let mut queue = leaf.tree().lock();
+        match &mut queue.entry_mut(place.key).state {
+            State::Standing(kept) if kept.will_wake(waker) => return Poll::Pending,
+            State::Standing(kept) => {
+                if let Some(new) = &mut other {
+                    mem::swap(kept, new);
+                }
+            }
+            State::Granted(_) | State::Failed(_) => {
+                let entry = queue.remove(place.key);
+                waits.end(now.saturating_duration_since(since));
+                drop(queue);
+                return Poll::Ready(entry.outcome());
+            }
+        }
+        drop(queue);
+        // Cloned, or dropped, without the lock.
+        other = match other {
+            None => Some(waker.clone()),
+            Some(_) => return Poll::Pending,
+        };
+    }
+}
+
+/// Gives up a place, with all that may have been granted there.
+pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Place) {
+    let waited = since.elapsed();
+    let mut queue = leaf.tree().lock();
+    let was_head = queue.is_head(place.key);
+    let entry = queue.remove(place.key);
+    waits.end(waited);
+    drop(queue);
+    match entry.state {
+        State::Standing(_) if was_head => {
+            let at = at(&entry.leaf, entry.depth);
+            serve(at);
+            press(at);
+        }
+        State::Standing(_) | State::Failed(_) => {}
+        State::Granted(grant) => {
+            let (spares, charged) = grant.into_parts();
+            spares.for_each(|spare| offer(&entry.leaf, &entry.core, spare));
+            if !charged.is_nothing() {
+                entry.leaf.release(charged);
+            }
+        }
+    }
+}
+
+/// The node so many steps above a leaf.
+fn at(leaf: &Arc<Node>, depth: usize) -> &Arc<Node> {
+    leaf.path().nth(depth).unwrap_or(leaf)
+}
+
+/// Looks for memory for those who stand at a node.
+fn search(at: &Arc<Node>) {
+    raise_attention(at);
+    press(at);
 }
 
 /// Has everything that comes home under this node offered to its line, and all that lies in caches now.
@@ -231,14 +301,9 @@ fn press(at: &Arc<Node>) {
 
 /// Serves those who wait for what was released at `from`.
 pub(super) fn serve(from: &Arc<Node>) {
-    loop {
-        let mut after = Aftermath::default();
-        let done = from.tree().lock().serve(from, &mut after);
-        after.run();
-        if done {
-            return;
-        }
-    }
+    let mut after = Aftermath::default();
+    from.tree().lock().serve(from, &mut after);
+    after.run();
 }
 
 /// Gives a slot that came home to who waits for it, or to the depot.
@@ -250,19 +315,14 @@ pub(crate) fn offer(leaf: &Arc<Node>, core: &Core, spare: Spare) {
 
 /// Tells all who wait for memory of a pool that it is closed.
 pub(crate) fn dismiss(leaf: &Arc<Node>, core: &Core) {
-    // With the fence in `stand`.
+    // With the fence in `Queue::admit`.
     fence(SeqCst);
     if !leaf.tree().has_waiters() {
         return;
     }
-    loop {
-        let mut after = Aftermath::default();
-        let done = leaf.tree().lock().dismiss(core, &mut after);
-        after.run();
-        if done {
-            break;
-        }
-    }
+    let mut after = Aftermath::default();
+    leaf.tree().lock().dismiss(core, &mut after);
+    after.run();
     serve(leaf);
     leaf.path().for_each(press);
 }
@@ -276,58 +336,17 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
     }
 }
 
-impl Standing {
-    pub(crate) fn ticket(&self) -> u64 {
-        self.ticket
+impl Entry {
+    fn at(&self) -> &Arc<Node> {
+        at(&self.leaf, self.depth)
     }
 
-    /// What was granted, or the reason why nothing will be; or the waker is kept.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Grant, Error>> {
-        let mut other = None;
-        loop {
-            match &mut self.tree.lock().entry_mut(self.key).state {
-                State::Standing(kept) if kept.will_wake(waker) => return Poll::Pending,
-                State::Standing(kept) => {
-                    if let Some(new) = &mut other {
-                        mem::swap(kept, new);
-                    }
-                }
-                State::Granted(grant) => return Poll::Ready(Ok(mem::take(grant))),
-                State::Failed(error) => return Poll::Ready(Err(error.clone())),
-            }
-            // Cloned, or dropped, without the lock.
-            other = match other {
-                None => Some(waker.clone()),
-                Some(_) => return Poll::Pending,
-            };
-        }
-    }
-}
-
-impl Drop for Standing {
-    fn drop(&mut self) {
-        let mut queue = self.tree.lock();
-        let was_head = queue.is_head(self.key);
-        let entry = queue.remove(self.key);
-        drop(queue);
-        let Entry { leaf, core, at, state, .. } = entry;
-        match state {
-            State::Standing(waker) => {
-                self.tree.waiting.fetch_sub(1, Relaxed);
-                drop(waker);
-                if was_head {
-                    serve(&at);
-                    press(&at);
-                }
-            }
-            State::Granted(grant) => {
-                let (spares, charged) = grant.into_parts();
-                spares.for_each(|spare| offer(&leaf, &core, spare));
-                if !charged.is_nothing() {
-                    leaf.release(charged);
-                }
-            }
-            State::Failed(_) => {}
+    /// What it waited for, of an entry that stands no more.
+    fn outcome(self) -> Result<Grant, Error> {
+        match self.state {
+            State::Granted(grant) => Ok(grant),
+            State::Failed(error) => Err(error),
+            State::Standing(_) => unreachable!("it still stands"),
         }
     }
 }
@@ -346,7 +365,7 @@ impl Queue {
     }
 
     fn is_head(&self, key: usize) -> bool {
-        self.lines[self.entry(key).at.line()].first == Some(key)
+        self.lines[self.entry(key).at().line()].first == Some(key)
     }
 
     /// A newcomer: granted at once if nobody is before it, else put in line.
@@ -358,10 +377,7 @@ impl Queue {
         ticket: Option<u64>,
         waker: Waker,
         after: &mut Aftermath,
-    ) -> Result<Admitted, Error> {
-        if core.is_shut() {
-            return Err(Error::Closed);
-        }
+    ) -> Result<Stood, Error> {
         if let Some((requested, limit)) = leaf.never_fits(demand.total()) {
             return Err(Error::NeverFits { requested, limit });
         }
@@ -369,18 +385,29 @@ impl Queue {
             self.tickets += 1;
             self.tickets
         });
-        let core = core.hold();
-        let at = match self.try_grant(leaf, &core, &demand, ticket, after) {
-            Ok(grant) => return Ok(Admitted::Granted(grant)),
-            Err(at) => at.clone(),
+        leaf.tree().count_in();
+        // With the fences of those who release, close or set limits: either we see what they did, or they see us.
+        fence(SeqCst);
+        if core.is_shut() {
+            leaf.tree().count_out();
+            return Err(Error::Closed);
+        }
+        let behind_others = self.first_ticket(leaf.line()).is_some_and(|first| first < ticket);
+        let granted = if behind_others { Err(0) } else { self.try_grant(leaf, core, &demand, ticket, after) };
+        let depth = match granted {
+            Ok(grant) => {
+                leaf.tree().count_out();
+                return Ok(Stood::Granted(grant));
+            }
+            Err(depth) => depth,
         };
         core.be_restless();
         let entry = Entry {
             ticket,
             leaf: leaf.clone(),
-            core,
+            core: core.hold(),
             demand,
-            at: at.clone(),
+            depth,
             before: None,
             behind: None,
             state: State::Standing(waker),
@@ -391,27 +418,37 @@ impl Queue {
         }
         self.entries[key] = Some(entry);
         self.link(key);
-        Ok(Admitted::Stands { key, ticket, at })
+        Ok(Stood::Waits(Place { key, ticket }))
     }
 
-    /// All of a demand, or the node where it must wait.
-    fn try_grant<'a>(
+    /// Where somebody has come to stand, if memory must be looked for there: because nobody has done so, or because it is
+    /// the first.
+    fn must_search(&self, key: usize) -> Option<Arc<Node>> {
+        let at = self.entry(key).at();
+        let missing = || self.missing_at(at).is_some_and(|(missing, _)| missing > 0);
+        (!at.raised().load(Relaxed) || self.is_head(key) && missing()).then(|| at.clone())
+    }
+
+    /// All of a demand, or how many steps above the leaf it must wait.
+    fn try_grant(
         &self,
-        leaf: &'a Arc<Node>,
-        core: &CoreRef,
+        leaf: &Arc<Node>,
+        core: &Core,
         demand: &Demand,
         ticket: u64,
         after: &mut Aftermath,
-    ) -> Result<Grant, &'a Arc<Node>> {
+    ) -> Result<Grant, usize> {
         let first = |line| self.first_ticket(line);
         let mut grant = Grant::charged(demand.lacking(core));
         if grant.charged.is_nothing() {
             // Nothing is charged, but whoever came earlier may want what lies idle here.
-            if let Some(node) = leaf.reach().find(|node| first(node.line()).is_some_and(|first| first < ticket)) {
-                return Err(node);
+            let is_first = |node: &Arc<Node>| first(node.line()).is_none_or(|first| first >= ticket);
+            if let Some(depth) = leaf.reach().position(|node| !is_first(node)) {
+                return Err(depth);
             }
         } else {
-            leaf.charge(grant.charged, Who::Waiter(ticket, &first)).map_err(|refusal| refusal.node)?;
+            let charged = leaf.charge(grant.charged, Who::Waiter(ticket, &first));
+            charged.map_err(|refusal| leaf.path().take_while(|node| !Arc::ptr_eq(node, refusal.node)).count())?;
         }
         if grant.fill(demand, core, &mut after.spares) {
             return Ok(grant);
@@ -420,7 +457,7 @@ impl Queue {
         let (spares, charged) = grant.into_parts();
         spares.for_each(|spare| after.spares.extend(spare.shelve().err()));
         leaf.uncharge(charged);
-        Err(leaf)
+        Err(0)
     }
 
     /// Tries to grant what an entry, the head of its line, waits for.
@@ -430,37 +467,33 @@ impl Queue {
             self.settle(key, State::Failed(Error::NeverFits { requested, limit }), after);
             return Outcome::Gone;
         }
-        let node = match self.try_grant(&entry.leaf, &entry.core, &entry.demand, entry.ticket, after) {
+        let depth = match self.try_grant(&entry.leaf, &entry.core, &entry.demand, entry.ticket, after) {
             Ok(grant) => {
                 self.settle(key, State::Granted(grant), after);
                 return Outcome::Gone;
             }
-            Err(node) => node,
+            Err(depth) => depth,
         };
-        if Arc::ptr_eq(node, &entry.at) {
+        if depth == entry.depth {
             return Outcome::Stays;
         }
-        let node = node.clone();
         self.unlink(key);
-        self.entry_mut(key).at = node;
+        self.entry_mut(key).depth = depth;
         self.link(key);
+        after.search.extend(self.must_search(key));
         Outcome::Gone
     }
 
-    /// True when all that can be done is done; false when there are many to wake first.
-    fn serve(&mut self, from: &Arc<Node>, after: &mut Aftermath) -> bool {
+    /// Tries the heads of all lines from a node to the root.
+    fn serve(&mut self, from: &Arc<Node>, after: &mut Aftermath) {
         for node in from.path() {
             while let Some(head) = self.lines[node.line()].first {
-                if after.is_full() {
-                    return false;
-                }
                 match self.attempt(head, after) {
                     Outcome::Gone => {}
                     Outcome::Stays => break,
                 }
             }
         }
-        true
     }
 
     /// A slot of this pool came home.
@@ -495,18 +528,14 @@ impl Queue {
         core.lower_attention();
     }
 
-    /// Fails those who wait for a pool's memory; true when there are no more.
-    fn dismiss(&mut self, core: &Core, after: &mut Aftermath) -> bool {
+    /// Fails those who wait for a pool's memory.
+    fn dismiss(&mut self, core: &Core, after: &mut Aftermath) {
         for key in 0..self.entries.len() {
             let waits = |entry: &Entry| entry.core.is(core) && matches!(entry.state, State::Standing(_));
             if self.entries[key].as_ref().is_some_and(waits) {
-                if after.is_full() {
-                    return false;
-                }
                 self.settle(key, State::Failed(Error::Closed), after);
             }
         }
-        true
     }
 
     /// What the head of a node's line would need released there, and for whom.
@@ -522,13 +551,14 @@ impl Queue {
         if let State::Standing(waker) = mem::replace(&mut entry.state, state) {
             after.wake(waker);
         }
-        entry.leaf.tree().waiting.fetch_sub(1, Relaxed);
+        entry.leaf.tree().count_out();
     }
 
     /// The entry, out of its line.
     fn remove(&mut self, key: usize) -> Entry {
         if matches!(self.entry(key).state, State::Standing(_)) {
             self.unlink(key);
+            self.entry(key).leaf.tree().count_out();
         }
         self.free_entries.push(key);
         self.entries[key].take().expect("a key is given up with its entry")
@@ -536,7 +566,7 @@ impl Queue {
 
     /// Puts an entry into the line where it stands, behind those with earlier tickets.
     fn link(&mut self, key: usize) {
-        let (ticket, line) = (self.entry(key).ticket, self.entry(key).at.line());
+        let (ticket, line) = (self.entry(key).ticket, self.entry(key).at().line());
         let mut before = self.lines[line].last;
         while let Some(other) = before.filter(|&other| self.entry(other).ticket > ticket) {
             before = self.entry(other).before;
@@ -551,13 +581,16 @@ impl Queue {
         }
         let entry = self.entry_mut(key);
         (entry.before, entry.behind) = (before, behind);
-        entry.at.waiting().fetch_add(1, Relaxed);
+        let waiting = entry.at().waiting();
+        // Changed under the lock alone.
+        waiting.store(waiting.load(Relaxed) + 1, Relaxed);
     }
 
     fn unlink(&mut self, key: usize) {
         let entry = self.entry_mut(key);
-        let (before, behind, line) = (entry.before.take(), entry.behind.take(), entry.at.line());
-        entry.at.waiting().fetch_sub(1, Relaxed);
+        let (before, behind, line) = (entry.before.take(), entry.behind.take(), entry.at().line());
+        let waiting = entry.at().waiting();
+        waiting.store(waiting.load(Relaxed) - 1, Relaxed);
         match before {
             Some(before) => self.entry_mut(before).behind = behind,
             None => self.lines[line].first = behind,

@@ -19,7 +19,7 @@ use crate::policy::error::BuildError;
 use crate::policy::stats::bytes;
 
 pub(crate) use demand::{Demand, Grant, Part};
-pub(crate) use line::{Standing, Stood, dismiss, offer, stand};
+pub(crate) use line::{Place, Stood, dismiss, fetch, leave, offer, stand};
 pub(crate) use node::{Amount, Node, Reservation};
 pub(crate) use shortage::{Short, climb};
 

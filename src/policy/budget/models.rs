@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, Wake, Waker};
+use std::time::Instant;
 
 use loom::sync::Notify;
 use loom::thread;
@@ -14,7 +15,8 @@ use crate::engine::models::{Token, explore, full, touch};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
-use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Standing, Stood, dismiss, offer, stand};
+use crate::policy::acquire::Waits;
+use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Place, Stood, dismiss, fetch, leave, offer, stand};
 use crate::policy::error::Error;
 
 const SLOT: Amount = Amount::bytes(64);
@@ -22,6 +24,7 @@ const SLOT: Amount = Amount::bytes(64);
 /// A pool of tokens on a budget.
 struct Charged {
     leaf: Arc<Node>,
+    waits: Waits,
     freed: Arc<AtomicUsize>,
 }
 
@@ -62,13 +65,18 @@ impl Pool {
         let leaf = budget.node().clone();
         let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
-        let handle = Handle::new(Charged { leaf, freed: freed.clone() }, &[store], [Some(0)], limits);
+        let handle =
+            Handle::new(Charged { leaf, waits: Waits::default(), freed: freed.clone() }, &[store], [Some(0)], limits);
         handle.keeper().leaf.join(None, handle.core().hold());
         Pool { handle, freed }
     }
 
     fn leaf(&self) -> &Arc<Node> {
         &self.handle.keeper().leaf
+    }
+
+    fn waits(&self) -> &Waits {
+        &self.handle.keeper().waits
     }
 
     fn born(&self) -> Held {
@@ -79,7 +87,7 @@ impl Pool {
     }
 
     fn stand(&self, bell: &Bell) -> Result<Stood, Error> {
-        stand(self.leaf(), self.handle.core(), Demand::of(0, 1, SLOT), None, &bell.waker())
+        stand(self.leaf(), self.handle.core(), self.waits(), Demand::of(0, 1, SLOT), None, &bell.waker())
     }
 
     fn redeem(&self, grant: Grant) -> Held {
@@ -103,13 +111,14 @@ impl Pool {
         let bell = Bell::new();
         match self.stand(&bell)? {
             Stood::Granted(grant) => Ok(self.redeem(grant)),
-            Stood::Waits(standing) => self.wait_in(standing, &bell),
+            Stood::Waits(place) => self.wait_in(place, &bell),
         }
     }
 
-    fn wait_in(&self, mut standing: Standing, bell: &Bell) -> Result<Held, Error> {
+    fn wait_in(&self, place: Place, bell: &Bell) -> Result<Held, Error> {
+        let since = Instant::now();
         loop {
-            match standing.poll(&bell.waker()) {
+            match fetch(self.leaf(), self.waits(), since, place, &bell.waker()) {
                 Poll::Ready(grant) => return grant.map(|grant| self.redeem(grant)),
                 Poll::Pending => bell.0.wait(),
             }
@@ -270,7 +279,8 @@ fn a_cancelled_wait_passes_its_turn_on() {
         let [Ok(Stood::Waits(first)), Ok(Stood::Waits(second))] = [pool.stand(&bells[0]), pool.stand(&bells[1])] else {
             panic!("there is only one slot, and it is out");
         };
-        let quitter = thread::spawn(move || drop(first));
+        let theirs = pool.clone();
+        let quitter = thread::spawn(move || leave(theirs.leaf(), theirs.waits(), Instant::now(), first));
         let cache = Cache::new();
         held.put(&cache);
         pool.wait_in(second, &bells[1]).expect("it comes home").put(&cache);
@@ -332,7 +342,7 @@ fn a_charge_taken_back_wakes_who_waits() {
         held.put(&cache);
         let got = match stood {
             Stood::Granted(grant) => pool.redeem(grant),
-            Stood::Waits(standing) => pool.wait_in(standing, &bell).expect("its turn comes"),
+            Stood::Waits(place) => pool.wait_in(place, &bell).expect("its turn comes"),
         };
         got.put(&cache);
         refused.join().unwrap();
