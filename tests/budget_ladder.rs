@@ -12,8 +12,19 @@ use parked::Parked;
 
 const KIB: usize = 1 << 10;
 
+/// Few classes, for Miri's sake.
 fn on(budget: &Budget) -> BufferPoolBuilder {
-    BufferPool::builder().budget(budget)
+    BufferPool::builder().budget(budget).size_classes([
+        256,
+        KIB,
+        2 * KIB,
+        3 * KIB,
+        4 * KIB,
+        6 * KIB,
+        8 * KIB,
+        12 * KIB,
+        16 * KIB,
+    ])
 }
 
 fn values_on(budget: &Budget) -> Pool<Vec<u8>> {

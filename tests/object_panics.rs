@@ -11,7 +11,7 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use identities::assert_identities;
-use millpond::Pool;
+use millpond::{Budget, BufferPool, Pool};
 use values::{Fate, Panics, Value};
 
 fn pool() -> (Pool<Value>, Arc<Fate>) {
@@ -211,4 +211,38 @@ fn a_closure_of_get_with_that_panics_returns_the_value() {
     assert!(catch_unwind(AssertUnwindSafe(|| drop(pool.get_with(|_| panic!("unrelated"))))).is_err());
     assert_eq!((fate.alive(), fate.reused()), (1, 1));
     assert_usable(&pool, &fate);
+}
+
+type GiveWay = dyn Fn(&Budget, &BufferPool);
+
+/// Whoever makes a value go hears of its destructor's panic, and nobody later.
+#[test]
+fn idle_values_that_panic_when_they_give_way() {
+    const WEIGHT: usize = 100;
+    let give_way: [&GiveWay; 5] = [
+        &|budget, _| budget.set_limit(0),
+        &|budget, _| assert!(budget.trim(0) > 0),
+        &|budget, _| drop(budget.child_reserving(1000, 1000)),
+        &|_, bytes| drop(bytes.try_get(1000)),
+        &|_, bytes| drop(bytes.try_get_many([256; 3])),
+    ];
+    for (number, give_way) in give_way.into_iter().enumerate() {
+        let (budget, fate) = (Budget::new(1000), Arc::<Fate>::default());
+        let (_, make) = (pool(), fate.clone());
+        let values = Pool::builder().budget(&budget).create(move || Value::new(&make)).weigh(|_| WEIGHT);
+        let values = values.build().unwrap();
+        let bytes = BufferPool::builder().budget(&budget).size_classes([256, 1000]).alignment(8).build().unwrap();
+        let mut many = values.get_many(9);
+        many.iter_mut().for_each(|value| value.panics = Panics::OnDrop);
+        drop(many);
+        let panicked = panic_of(|| give_way(&budget, &bytes));
+        assert!(panicked.is_some_and(|text| text.starts_with("drop of value")), "number {number}");
+        let stats = [bytes.stats(), values.stats()];
+        assert_eq!((stats[0].outstanding, stats[1].footprint as isize), (0, fate.alive()), "number {number}");
+        let charged = stats[0].footprint as usize + fate.alive() as usize * WEIGHT;
+        assert_eq!(budget.used(), charged, "number {number}");
+        let is_left = fate.alive() > 0;
+        assert_eq!(panic_of(|| assert_eq!(values.trim(0), 0)).is_some(), is_left, "number {number}");
+        assert_eq!(panic_of(|| drop(values.try_get())), None, "number {number}");
+    }
 }

@@ -8,6 +8,7 @@ use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::pool::{ByteCore, want};
 use crate::bytes::request::Request;
 use crate::engine::batch::PooledBatch;
+use crate::engine::panics;
 use crate::memory::Want;
 use crate::policy::budget::{Amount, Grant, Part, Short, climb};
 use crate::policy::builder::Overflow;
@@ -55,7 +56,10 @@ fn get_rest<R: Request>(
         return Ok(());
     }
     let mut groups = groups(core, rest)?;
-    groups.iter_mut().try_for_each(|group| group.obtain(core, overflow))?;
+    let obtained = groups.iter_mut().try_for_each(|group| group.obtain(core, overflow));
+    // What gave way may have panicked.
+    panics::resume();
+    obtained?;
     deliver(core, rest, &mut groups, batch);
     Ok(())
 }

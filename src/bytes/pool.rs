@@ -13,6 +13,7 @@ use crate::bytes::order;
 use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
@@ -220,7 +221,10 @@ impl BufferPool {
 
     fn prefill(&self, size: usize, count: usize) -> Result<(), BuildError> {
         let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
-        taken::stock(&self.core, store, layout, count)
+        let stocked = taken::stock(&self.core, store, layout, count);
+        // What gave way may have panicked.
+        panics::resume();
+        stocked
     }
 
     fn keeper(&self) -> &ByteKeeper {

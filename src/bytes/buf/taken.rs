@@ -12,6 +12,7 @@ use crate::engine::batch::sealed::Idle;
 use crate::engine::cache;
 use crate::engine::core;
 use crate::engine::lanes::Lane;
+use crate::engine::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
@@ -111,19 +112,21 @@ pub(in crate::bytes) fn obtain_within(core: &ByteCore, size: usize, want: Want) 
     if core.core().has_attention() && keeper.leaf().is_queued() {
         return Err(Error::Queued { requested: layout.size() });
     }
-    let slot = match cache::with(|cache| core.core().take_idle(cache, store, prefetch_bytes)) {
-        Some(slot) => slot,
-        None => climb(
-            keeper.leaf(),
-            Some(core.core()),
-            |()| Amount::bytes(layout.size()),
-            &mut (),
-            |()| charged_birth(core, store, layout, want),
-            |()| core.core().steal(store),
-        )
-        .map_err(|short| short.into_error(layout.size()))?,
-    };
-    Ok(Taken::of(slot, lane_home(core, store)))
+    if let Some(slot) = cache::with(|cache| core.core().take_idle(cache, store, prefetch_bytes)) {
+        return Ok(Taken::of(slot, lane_home(core, store)));
+    }
+    let got = climb(
+        keeper.leaf(),
+        Some(core.core()),
+        |()| Amount::bytes(layout.size()),
+        &mut (),
+        |()| charged_birth(core, store, layout, want),
+        |()| core.core().steal(store),
+    );
+    let got = got.map(|slot| PooledBuf::empty(Taken::of(slot, lane_home(core, store))));
+    // Values of other pools gave way, perhaps, and panicked. With a handle, which goes home then.
+    panics::resume();
+    got.map(PooledBuf::into_taken).map_err(|short| short.into_error(layout.size()))
 }
 
 /// A slot with fresh memory that is not charged.

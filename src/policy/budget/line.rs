@@ -87,6 +87,8 @@ struct Aftermath {
     spares: Vec<Spare>,
     /// Where somebody has come to stand who stood elsewhere.
     search: Vec<Arc<Node>>,
+    /// The leaves of those who stood above a minimum, under which others may have waited for them.
+    unblocked: Vec<Arc<Node>>,
 }
 
 impl Aftermath {
@@ -102,6 +104,7 @@ impl Aftermath {
         self.more.into_iter().for_each(wake);
         drop(self.spares);
         self.search.iter().for_each(search);
+        self.unblocked.iter().for_each(serve);
     }
 }
 
@@ -233,17 +236,15 @@ pub(crate) fn fetch(
 pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Place) {
     let waited = since.elapsed();
     let mut queue = leaf.tree().lock();
-    let was_head = queue.is_head(place.key);
     let entry = queue.remove(place.key);
     waits.end(waited);
     drop(queue);
     match entry.state {
-        State::Standing(_) if was_head => {
-            let at = at(&entry.leaf, entry.depth);
-            serve(at);
-            press(at);
+        State::Standing(_) => {
+            serve(&entry.leaf);
+            press(at(&entry.leaf, entry.depth));
         }
-        State::Standing(_) | State::Failed(_) => {}
+        State::Failed(_) => {}
         State::Granted(grant) => {
             let (spares, charged) = grant.into_parts();
             spares.for_each(|spare| offer(&entry.leaf, &entry.core, spare));
@@ -344,6 +345,11 @@ impl Entry {
         at(&self.leaf, self.depth)
     }
 
+    /// The nodes below the one where it stands that have a minimum.
+    fn covering(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.leaf.path().take(self.depth).filter(|node| node.min() > 0)
+    }
+
     /// What it waited for, of an entry that stands no more.
     fn outcome(self) -> Result<Grant, Error> {
         match self.state {
@@ -363,8 +369,26 @@ impl Queue {
         self.entries[key].as_mut().expect("a key is given up with its entry")
     }
 
-    fn first_ticket(&self, line: usize) -> Option<u64> {
-        self.lines[line].first.map(|key| self.entry(key).ticket)
+    /// Who comes first of those who wait at a node: in its line, or above it for what its minimum may come to cover.
+    fn first_at(&self, node: &Arc<Node>) -> Option<usize> {
+        let above = || self.first_above(node).filter(|_| node.above().load(Relaxed) > 0);
+        self.lines[node.line()].first.into_iter().chain(above()).min_by_key(|&key| self.entry(key).ticket)
+    }
+
+    /// Who comes first of those from under a node who stand above it.
+    fn first_above(&self, node: &Arc<Node>) -> Option<usize> {
+        let from_here = |&key: &usize| self.entry(key).leaf.path().any(|below| Arc::ptr_eq(below, node));
+        let firsts = node.path().skip(1).filter_map(|above| self.members(above).find(from_here));
+        firsts.min_by_key(|&key| self.entry(key).ticket)
+    }
+
+    /// The line of a node.
+    fn members(&self, node: &Arc<Node>) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(self.lines[node.line()].first, |&key| self.entry(key).behind)
+    }
+
+    fn first_ticket(&self, node: &Arc<Node>) -> Option<u64> {
+        self.first_at(node).map(|key| self.entry(key).ticket)
     }
 
     fn is_head(&self, key: usize) -> bool {
@@ -395,7 +419,7 @@ impl Queue {
             leaf.tree().count_out();
             return Err(Error::Closed);
         }
-        let behind_others = self.first_ticket(leaf.line()).is_some_and(|first| first < ticket);
+        let behind_others = self.first_ticket(leaf).is_some_and(|first| first < ticket);
         let granted = if behind_others { Err(0) } else { self.try_grant(leaf, core, &demand, ticket, after) };
         let depth = match granted {
             Ok(grant) => {
@@ -441,11 +465,11 @@ impl Queue {
         ticket: u64,
         after: &mut Aftermath,
     ) -> Result<Grant, usize> {
-        let first = |line| self.first_ticket(line);
+        let first = |node: &Arc<Node>| self.first_ticket(node);
         let mut grant = Grant::charged(demand.lacking(core));
         if grant.charged.is_nothing() {
             // Nothing is charged, but whoever came earlier may want what lies idle here.
-            let is_first = |node: &Arc<Node>| first(node.line()).is_none_or(|first| first >= ticket);
+            let is_first = |node: &Arc<Node>| first(node).is_none_or(|first| first >= ticket);
             if let Some(depth) = leaf.reach().position(|node| !is_first(node)) {
                 return Err(depth);
             }
@@ -487,13 +511,16 @@ impl Queue {
         Outcome::Gone
     }
 
-    /// Tries the heads of all lines from a node to the root.
+    /// Tries those who come first at each node from this one to the root, until none gets what it waits for.
     fn serve(&mut self, from: &Arc<Node>, after: &mut Aftermath) {
-        for node in from.path() {
-            while let Some(head) = self.lines[node.line()].first {
-                match self.attempt(head, after) {
-                    Outcome::Gone => {}
-                    Outcome::Stays => break,
+        let mut progress = true;
+        while mem::take(&mut progress) {
+            for node in from.path() {
+                while let Some(first) = self.first_at(node) {
+                    match self.attempt(first, after) {
+                        Outcome::Gone => progress = true,
+                        Outcome::Stays => break,
+                    }
                 }
             }
         }
@@ -501,7 +528,7 @@ impl Queue {
 
     /// A slot of this pool came home.
     fn offer(&mut self, leaf: &Arc<Node>, core: &Core, spare: Spare, after: &mut Aftermath) {
-        let heads = leaf.reach().filter_map(|node| self.lines[node.line()].first);
+        let heads = leaf.reach().filter_map(|node| self.first_at(node));
         let Some(key) = heads.min_by_key(|&key| self.entry(key).ticket) else {
             after.spares.extend(spare.shelve().err());
             if core.calms_down() {
@@ -555,6 +582,9 @@ impl Queue {
             after.wake(waker);
         }
         entry.leaf.tree().count_out();
+        if entry.covering().next().is_some() {
+            after.unblocked.push(entry.leaf.clone());
+        }
     }
 
     /// The entry, out of its line.
@@ -587,6 +617,9 @@ impl Queue {
         if (before, behind) == (None, None) {
             entry.at().waited_at().store(true, Relaxed);
         }
+        for node in entry.covering() {
+            node.above().store(node.above().load(Relaxed) + 1, Relaxed);
+        }
     }
 
     fn unlink(&mut self, key: usize) {
@@ -594,6 +627,9 @@ impl Queue {
         let (before, behind, line) = (entry.before.take(), entry.behind.take(), entry.at().line());
         if (before, behind) == (None, None) {
             entry.at().waited_at().store(false, Relaxed);
+        }
+        for node in entry.covering() {
+            node.above().store(node.above().load(Relaxed) - 1, Relaxed);
         }
         match before {
             Some(before) => self.entry_mut(before).behind = behind,

@@ -12,6 +12,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::core::Reach;
+use crate::engine::panics;
 use crate::memory::os;
 use crate::policy::budget::node::Unit;
 use crate::policy::error::BuildError;
@@ -129,7 +130,10 @@ impl Budget {
         if min > max {
             return Err(BuildError::invalid("min", min, format!("at most {max} bytes (max)")));
         }
-        shortage::reserve(&self.node, Amount::bytes(min)).map_err(|short| short.into_build_error(min))?.keep();
+        let reserved = shortage::reserve(&self.node, Amount::bytes(min)).map_err(|short| short.into_build_error(min));
+        // What gave way may have panicked; then the reservation is dropped.
+        panics::resume();
+        reserved?.keep();
         Ok(Budget { node: self.node.below(Unit::Bytes, min, max) })
     }
 
@@ -185,6 +189,7 @@ impl Budget {
             self.node.reclaim(excess, Reach::Caches, &self.node);
         }
         line::limit_changed(&self.node);
+        panics::resume();
     }
 
     /// Has this called when memory is short here and nothing idle is left: with the bytes that are missing, to return
@@ -249,7 +254,7 @@ impl Budget {
             freed += core.reclaim(wanted - freed, Reach::Caches);
             freed < wanted
         });
-        crate::engine::panics::resume();
+        panics::resume();
         freed
     }
 

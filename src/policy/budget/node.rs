@@ -74,6 +74,8 @@ pub(crate) struct Node {
     line: usize,
     /// Somebody stands here. Changed under the lock of the lines.
     waited_at: AtomicBool,
+    /// Waiters of pools under this node, which has a minimum, that stand above it. Changed under the lock of the lines.
+    above: AtomicUsize,
     /// All pools under this node have attention raised.
     raised: AtomicBool,
     members: Mutex<Members>,
@@ -101,8 +103,8 @@ pub(crate) struct Refusal<'a> {
 pub(crate) enum Who<'a> {
     /// Comes behind all who wait.
     Newcomer,
-    /// Comes behind those with earlier tickets. Asks the closure for the earliest ticket in a line.
-    Waiter(u64, &'a dyn Fn(usize) -> Option<u64>),
+    /// Comes behind those with earlier tickets. Asks the closure for the earliest ticket at a node.
+    Waiter(u64, &'a dyn Fn(&Arc<Node>) -> Option<u64>),
 }
 
 /// A charge that is taken back as far as it is not spent.
@@ -175,6 +177,7 @@ impl Node {
             beyond: AtomicUsize::new(0),
             line,
             waited_at: AtomicBool::new(false),
+            above: AtomicUsize::new(0),
             raised: AtomicBool::new(false),
             members: Mutex::new(Members::default()),
         }
@@ -190,6 +193,15 @@ impl Node {
 
     pub(super) fn waited_at(&self) -> &AtomicBool {
         &self.waited_at
+    }
+
+    pub(super) fn above(&self) -> &AtomicUsize {
+        &self.above
+    }
+
+    /// Whether somebody waits here, or above for what a minimum here may come to cover.
+    fn has_line(&self) -> bool {
+        self.waited_at.load(Relaxed) || self.above.load(Relaxed) > 0
     }
 
     pub(super) fn raised(&self) -> &AtomicBool {
@@ -322,8 +334,8 @@ impl Node {
             return Ok(self.used());
         }
         let queued = match who {
-            Who::Newcomer => self.waited_at.load(Relaxed),
-            Who::Waiter(ticket, first) => first(self.line).is_some_and(|first| first < ticket),
+            Who::Newcomer => self.has_line(),
+            Who::Waiter(ticket, first) => first(self).is_some_and(|first| first < ticket),
         };
         let raise = |used: usize| used.checked_add(amount).filter(|&used| used <= self.limit());
         // Relaxed: only the number counts.
@@ -404,7 +416,7 @@ impl Node {
 
     /// Whether somebody waits for memory that this node's pools could give.
     pub(crate) fn is_queued(self: &Arc<Self>) -> bool {
-        self.reach().any(|node| node.waited_at.load(Relaxed))
+        self.reach().any(|node| node.has_line())
     }
 
     /// The amount and the limit that it will never fit, if there is one.
