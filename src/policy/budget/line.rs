@@ -508,14 +508,16 @@ impl Queue {
         };
         core.be_restless();
         let entry = self.entry(key);
-        if !spare.is_of(&entry.core) || !entry.demand.includes(spare.class()) {
-            after.spares.push(spare);
-        } else if entry.demand.is_one_of(spare.class()) {
+        if spare.is_of(&entry.core) && entry.demand.is_one_of(spare.class()) {
             self.settle(key, State::Granted(Grant::of(spare)), after);
-        } else {
+        } else if spare.is_of(&entry.core) && entry.demand.lacks(spare.class(), core) {
             after.spares.extend(spare.shelve().err());
-            self.attempt(key, after);
+        } else {
+            // What it releases serves the line.
+            return after.spares.push(spare);
         }
+        // What is free already may be enough now, or enough for the next.
+        self.serve(leaf, after);
     }
 
     /// Nobody has waited for a while.
