@@ -238,7 +238,8 @@ pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Plac
         State::Standing(_) if was_head => {
             let at = at(&entry.leaf, entry.depth);
             serve(at);
-            press(at);
+            // What lay ready for it may be of use to those who wait above, too.
+            at.path().for_each(press);
         }
         State::Standing(_) | State::Failed(_) => {}
         State::Granted(grant) => {
@@ -332,7 +333,7 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
     fence(SeqCst);
     if node.tree().has_waiters() {
         serve(node);
-        press(node);
+        node.path().for_each(press);
     }
 }
 
