@@ -99,8 +99,8 @@ impl Aftermath {
 
     fn run(self) {
         for waker in self.woken.into_iter().chain(self.more) {
-            // It is the user's, and we may be inside the engine.
-            panics::contain(|| waker.wake());
+            // It is the user's, and we may be inside the engine. Who brought what was waited for has no part in it.
+            panics::isolate(|| waker.wake());
         }
         drop(self.spares);
         self.search.iter().for_each(search);
