@@ -13,6 +13,7 @@
 //! One lock guards all lines of a tree. It is taken by those who wait, and by others only while somebody waits or did a
 //! moment ago. No user code runs under it: wakers are called, and slots given up, afterwards.
 
+use std::iter;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -184,6 +185,7 @@ pub(crate) fn stand(
         drop(queue);
         after.run();
         at.iter().for_each(search);
+        press_covered(leaf);
     } else {
         drop(queue);
         after.run();
@@ -235,13 +237,16 @@ pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Plac
     waits.end(waited);
     drop(queue);
     match entry.state {
-        State::Standing(_) if was_head => {
-            let at = at(&entry.leaf, entry.depth);
-            serve(at);
-            // What lay ready for it may be of use to those who wait above, too.
-            at.path().for_each(press);
+        State::Standing(_) => {
+            if was_head {
+                let at = at(&entry.leaf, entry.depth);
+                serve(at);
+                // What lay ready for it may be of use to those who wait above, too.
+                at.path().for_each(press);
+            }
+            press_covered(&entry.leaf);
         }
-        State::Standing(_) | State::Failed(_) => {}
+        State::Failed(_) => {}
         State::Granted(grant) => {
             let (spares, charged) = grant.into_parts();
             spares.for_each(|spare| offer(&entry.leaf, &entry.core, spare));
@@ -297,6 +302,16 @@ fn press(at: &Arc<Node>) {
             return;
         }
         // What was released has served the line.
+    }
+}
+
+/// The same for who waits above the minimum that covers what lies idle here.
+fn press_covered(leaf: &Arc<Node>) {
+    let Some(covering) = leaf.reach().last().filter(|covering| !Arc::ptr_eq(covering, leaf.top())) else { return };
+    let missing = leaf.tree().lock().missing_covered(leaf);
+    if missing > 0 {
+        // What was released has served the line.
+        covering.reclaim(missing, Reach::Depots, leaf);
     }
 }
 
@@ -495,12 +510,28 @@ impl Queue {
                 }
             }
         }
+        while let Some(covered) = self.first_covered(from) {
+            match self.attempt(covered, after) {
+                Outcome::Gone => {}
+                Outcome::Stays => break,
+            }
+        }
+    }
+
+    /// The first of those who stand above the minimum that covers what is released at `from`, and wait for pools that it
+    /// is there for. Those before it cannot have that memory.
+    fn first_covered(&self, from: &Arc<Node>) -> Option<usize> {
+        let covering = from.reach().last()?;
+        let lines = covering.path().skip(1).map(|node| self.lines[node.line()].first);
+        let is_under = |&key: &usize| self.entry(key).leaf.path().any(|node| Arc::ptr_eq(node, covering));
+        let first = |head| iter::successors(head, |&key| self.entry(key).behind).find(is_under);
+        lines.filter_map(first).min_by_key(|&key| self.entry(key).ticket)
     }
 
     /// A slot of this pool came home.
     fn offer(&mut self, leaf: &Arc<Node>, core: &Core, spare: Spare, after: &mut Aftermath) {
         let heads = leaf.reach().filter_map(|node| self.lines[node.line()].first);
-        let Some(key) = heads.min_by_key(|&key| self.entry(key).ticket) else {
+        let Some(key) = heads.chain(self.first_covered(leaf)).min_by_key(|&key| self.entry(key).ticket) else {
             after.spares.extend(spare.shelve().err());
             if core.calms_down() {
                 self.lower_attention(leaf, core);
@@ -545,6 +576,12 @@ impl Queue {
     fn missing_at(&self, node: &Arc<Node>) -> Option<(usize, Arc<Node>)> {
         let entry = self.entry(self.lines[node.line()].first?);
         Some((node.missing(&entry.leaf, entry.demand.lacking(&entry.core)), entry.leaf.clone()))
+    }
+
+    /// What the first of those who stand above the minimum here would need.
+    fn missing_covered(&self, leaf: &Arc<Node>) -> usize {
+        let first = self.first_covered(leaf).map(|key| self.entry(key));
+        first.map_or(0, |entry| entry.demand.lacking(&entry.core).bytes)
     }
 
     /// Ends a wait: out of the line, and woken.
