@@ -25,6 +25,13 @@ pub(crate) fn contain<R>(work: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
+/// Runs user code of somebody else. All that is left of a panic is what the hook printed.
+pub(crate) fn isolate(work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        dispose(panic);
+    }
+}
+
 #[cold]
 fn keep(panic: Box<dyn Any + Send>) {
     let mut panic = Some(panic);

@@ -151,7 +151,7 @@ impl<H: Awaited> Acquire<H> {
     /// # Ok::<(), millpond::Error>(())
     /// ```
     pub fn wait(self) -> Result<H, Error> {
-        self.block(None)
+        self.block(Instant::now(), None)
     }
 
     /// Blocks this thread until the request is served or the time is up. Zero is one try.
@@ -159,9 +159,9 @@ impl<H: Awaited> Acquire<H> {
     /// # Errors
     /// [`Error::TimedOut`], and those of [`wait`](Self::wait).
     pub fn wait_timeout(self, timeout: Duration) -> Result<H, Error> {
+        let began = Instant::now();
         // A time that no clock can show never comes.
-        let deadline = Instant::now().checked_add(timeout);
-        self.block(deadline)
+        self.block(began, began.checked_add(timeout))
     }
 
     /// Blocks this thread until the request is served or the time has come.
@@ -169,11 +169,10 @@ impl<H: Awaited> Acquire<H> {
     /// # Errors
     /// As [`wait_timeout`](Self::wait_timeout).
     pub fn wait_deadline(self, deadline: Instant) -> Result<H, Error> {
-        self.block(Some(deadline))
+        self.block(Instant::now(), Some(deadline))
     }
 
-    fn block(mut self, deadline: Option<Instant>) -> Result<H, Error> {
-        let began = Instant::now();
+    fn block(mut self, began: Instant, deadline: Option<Instant>) -> Result<H, Error> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {

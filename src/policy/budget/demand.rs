@@ -48,8 +48,9 @@ impl Demand {
         self.first.count == 1 && self.first.class == class && self.more.is_empty()
     }
 
-    pub(super) fn includes(&self, class: usize) -> bool {
-        self.parts().any(|part| part.class == class)
+    /// Whether more slots of this class are needed than lie idle in the pool's depots.
+    pub(super) fn lacks(&self, class: usize, core: &Core) -> bool {
+        self.parts().any(|part| part.class == class && part.count > core.shelved(class))
     }
 
     /// What all of it is charged.

@@ -109,8 +109,8 @@ impl Aftermath {
 }
 
 fn wake(waker: Waker) {
-    // It is the user's, and we may be inside the engine.
-    panics::contain(|| waker.wake());
+    // It is the user's, and we may be inside the engine. Who brought what was waited for has no part in it.
+    panics::isolate(|| waker.wake());
 }
 
 impl Tree {
@@ -190,6 +190,7 @@ pub(crate) fn stand(
         drop(queue);
         after.run();
         at.iter().for_each(search);
+        press_covered(leaf);
     } else {
         drop(queue);
         after.run();
@@ -242,7 +243,9 @@ pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Plac
     match entry.state {
         State::Standing(_) => {
             serve(&entry.leaf);
-            press(at(&entry.leaf, entry.depth));
+            // What lay ready for it may be of use to those who wait above, too.
+            at(&entry.leaf, entry.depth).path().for_each(press);
+            press_covered(&entry.leaf);
         }
         State::Failed(_) => {}
         State::Granted(grant) => {
@@ -303,6 +306,16 @@ fn press(at: &Arc<Node>) {
     }
 }
 
+/// The same for who waits above the minimum that covers what lies idle here.
+fn press_covered(leaf: &Arc<Node>) {
+    let Some(covering) = leaf.reach().last().filter(|covering| !Arc::ptr_eq(covering, leaf.top())) else { return };
+    let missing = leaf.tree().lock().missing_covered(leaf);
+    if missing > 0 {
+        // What was released has served the line.
+        covering.reclaim(missing, Reach::Depots, leaf);
+    }
+}
+
 /// Serves those who wait for what was released at `from`.
 pub(super) fn serve(from: &Arc<Node>) {
     let mut after = Aftermath::default();
@@ -336,7 +349,7 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
     fence(SeqCst);
     if node.tree().has_waiters() {
         serve(node);
-        press(node);
+        node.path().for_each(press);
     }
 }
 
@@ -538,14 +551,20 @@ impl Queue {
         };
         core.be_restless();
         let entry = self.entry(key);
-        if !spare.is_of(&entry.core) || !entry.demand.includes(spare.class()) {
-            after.spares.push(spare);
-        } else if entry.demand.is_one_of(spare.class()) {
+        if spare.is_of(&entry.core) && entry.demand.is_one_of(spare.class()) {
+            let nothing_is_free = entry.at().available() == 0;
             self.settle(key, State::Granted(Grant::of(spare)), after);
-        } else {
+            if nothing_is_free {
+                return;
+            }
+        } else if spare.is_of(&entry.core) && entry.demand.lacks(spare.class(), core) {
             after.spares.extend(spare.shelve().err());
-            self.attempt(key, after);
+        } else {
+            // What it releases serves the line.
+            return after.spares.push(spare);
         }
+        // What is free already may be enough now, or enough for the next.
+        self.serve(leaf, after);
     }
 
     /// Nobody has waited for a while.
@@ -572,6 +591,13 @@ impl Queue {
     fn missing_at(&self, node: &Arc<Node>) -> Option<(usize, Arc<Node>)> {
         let entry = self.entry(self.lines[node.line()].first?);
         Some((node.missing(&entry.leaf, entry.demand.lacking(&entry.core)), entry.leaf.clone()))
+    }
+
+    /// What the first of those who stand above the minimum here would need.
+    fn missing_covered(&self, leaf: &Arc<Node>) -> usize {
+        let covering = leaf.reach().last().unwrap_or(leaf);
+        let first = self.first_above(covering).map(|key| self.entry(key));
+        first.map_or(0, |entry| entry.demand.lacking(&entry.core).bytes)
     }
 
     /// Ends a wait: out of the line, and woken.

@@ -128,7 +128,18 @@ pub(crate) fn climb<'a, T, S>(
             }
         }
     }
+    if short.is_queued() && reclaim_covered(leaf, short, needed(seeker)) > 0 {
+        return birth(seeker);
+    }
     Err(short)
+}
+
+/// Others wait, who would get what is given up, except what a minimum covers for this pool and its neighbours: that is
+/// given up for `needed`. How many bytes.
+fn reclaim_covered(leaf: &Arc<Node>, short: Short<'_>, needed: Amount) -> usize {
+    let refused = node_of(short, leaf);
+    let covering = leaf.reach().last().filter(|_| !leaf.reach().any(|node| Arc::ptr_eq(node, refused)));
+    covering.map_or(0, |covering| covering.reclaim(needed.bytes, Reach::Caches, leaf))
 }
 
 /// Charges an amount that belongs to no pool.
