@@ -1,5 +1,7 @@
 //! What waits in line for buffers.
 
+use std::alloc::Layout;
+
 use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::many;
 use crate::bytes::pool::{ByteKeeper, want};
@@ -18,6 +20,17 @@ use crate::policy::error::Error;
 pub struct One {
     core: Handle<ByteKeeper>,
     wish: Wish,
+    /// The block that serves it, once that has been looked up.
+    block: Option<(usize, Layout)>,
+}
+
+impl One {
+    fn block(&mut self) -> Result<(usize, Layout), Error> {
+        match self.block {
+            Some(block) => Ok(block),
+            None => Ok(*self.block.insert(taken::block_for(&self.core, self.wish.capacity())?)),
+        }
+    }
 }
 
 /// Requests for many.
@@ -28,7 +41,7 @@ pub struct Many {
 }
 
 pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish) -> One {
-    One { core, wish }
+    One { core, wish, block: None }
 }
 
 pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: Vec<Wish>) -> Many {
@@ -42,11 +55,13 @@ fn site(core: &Handle<ByteKeeper>) -> Site<'_> {
 impl Deliver for PooledBuf {
     type Order = One;
 
-    fn try_now(order: &One) -> Result<Self, Error> {
-        let size = order.wish.capacity();
-        let taken = match taken::hit(&order.core, size) {
+    fn try_now(order: &mut One) -> Result<Self, Error> {
+        let taken = match taken::hit(&order.core, order.wish.capacity()) {
             Some(taken) => taken,
-            None => taken::obtain_within(&order.core, size, want(order.wish))?,
+            None => {
+                let (store, layout) = order.block()?;
+                taken::obtain_block(&order.core, store, layout, want(order.wish))?
+            }
         };
         Ok(PooledBuf::requested(taken, order.wish))
     }
@@ -55,17 +70,18 @@ impl Deliver for PooledBuf {
         site(&order.core)
     }
 
-    fn demand(order: &One) -> Result<Demand, Error> {
-        let (store, layout) = taken::block_for(&order.core, order.wish.capacity())?;
+    fn demand(order: &mut One) -> Result<Demand, Error> {
+        let (store, layout) = order.block()?;
         Ok(Demand::of(store, 1, Amount::bytes(layout.size())))
     }
 
     fn redeem(order: &mut One, grant: Grant) -> Option<Result<Self, Error>> {
         let (mut spares, charged) = grant.into_parts();
+        let block = order.block();
         let mut reservation = order.core.keeper().leaf().reserved(charged);
         let taken = match spares.next() {
             Some(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
-            None => taken::block_for(&order.core, order.wish.capacity()).and_then(|(store, layout)| {
+            None => block.and_then(|(store, layout)| {
                 taken::obtain_charged(&order.core, store, layout, want(order.wish), &mut reservation)
                     .ok_or(Error::OutOfMemory { requested: layout.size() })
             }),
@@ -81,7 +97,7 @@ impl Deliver for PooledBuf {
 impl Deliver for PooledBatch<PooledBuf> {
     type Order = Many;
 
-    fn try_now(order: &Many) -> Result<Self, Error> {
+    fn try_now(order: &mut Many) -> Result<Self, Error> {
         many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)
     }
 
@@ -89,7 +105,7 @@ impl Deliver for PooledBatch<PooledBuf> {
         site(&order.core)
     }
 
-    fn demand(order: &Many) -> Result<Demand, Error> {
+    fn demand(order: &mut Many) -> Result<Demand, Error> {
         many::parts(&order.core, &order.wishes).map(Demand::of_parts)
     }
 

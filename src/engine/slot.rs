@@ -7,7 +7,7 @@
 use std::ptr::NonNull;
 
 use crate::engine::store::Store;
-use crate::memory::prefetch::prefetch;
+use crate::memory::prefetch::prefetch_to_read;
 use crate::sync::{AtomicU32, BATCH, Cell};
 
 /// Where in a slot the second cache line begins.
@@ -97,13 +97,13 @@ impl SlotPtr {
     /// Asks for the cache line that every hit uses.
     #[inline(always)]
     pub(super) fn prefetch(self) {
-        prefetch(self.0.cast::<u8>().map_addr(|addr| addr | HIT_LINE));
+        prefetch_to_read(self.0.cast::<u8>().map_addr(|addr| addr | HIT_LINE));
     }
 
     /// Asks for the cache line that lists the batch, if this slot leads one.
     #[inline(always)]
     pub(super) fn prefetch_batch(self) {
-        prefetch(self.0.cast());
+        prefetch_to_read(self.0.cast());
     }
 
     /// # Safety

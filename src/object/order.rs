@@ -76,7 +76,7 @@ impl<T: Reuse + Send + 'static> Order<T> {
 impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
     type Order = Order<T>;
 
-    fn try_now(order: &Order<T>) -> Result<Self, Error> {
+    fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         match taken::hit(&order.core) {
             Some(pooled) => Ok(pooled),
             None => taken::obtain_within(&order.core),
@@ -87,7 +87,7 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
         order.site()
     }
 
-    fn demand(order: &Order<T>) -> Result<Demand, Error> {
+    fn demand(order: &mut Order<T>) -> Result<Demand, Error> {
         Ok(Demand::of(STORE, 1, order.each()))
     }
 
@@ -105,7 +105,7 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
 impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     type Order = Order<T>;
 
-    fn try_now(order: &Order<T>) -> Result<Self, Error> {
+    fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         let mut batch = reserved(order.count)?;
         taken::obtain_many(&order.core, order.count, Overflow::Fail, &mut batch)?;
         Ok(batch)
@@ -115,7 +115,7 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
         order.site()
     }
 
-    fn demand(order: &Order<T>) -> Result<Demand, Error> {
+    fn demand(order: &mut Order<T>) -> Result<Demand, Error> {
         Ok(Demand::of(STORE, order.count, order.each()))
     }
 

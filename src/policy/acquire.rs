@@ -75,13 +75,13 @@ pub(crate) mod sealed {
         type Order: Unpin + Send + 'static;
 
         /// As the methods that never wait, but without memory from outside the budget.
-        fn try_now(order: &Self::Order) -> Result<Self, Error>;
+        fn try_now(order: &mut Self::Order) -> Result<Self, Error>;
 
         /// Where to stand.
         fn site(order: &Self::Order) -> Site<'_>;
 
         /// What to stand for.
-        fn demand(order: &Self::Order) -> Result<Demand, Error>;
+        fn demand(order: &mut Self::Order) -> Result<Demand, Error>;
 
         /// The handle, from what was granted. None: it was not enough, and the order knows better now.
         fn redeem(order: &mut Self::Order, grant: Grant) -> Option<Result<Self, Error>>;
@@ -192,7 +192,7 @@ impl<H: Awaited> Acquire<H> {
     fn step(&mut self, waker: &Waker) -> Poll<Result<H, Error>> {
         let mut ticket = None;
         let mut polled = match &mut self.state {
-            State::New => match H::try_now(&self.order) {
+            State::New => match H::try_now(&mut self.order) {
                 Err(error) if error.is_for_now() => self.stand(ticket, waker),
                 now => return Poll::Ready(now),
             },
@@ -219,8 +219,8 @@ impl<H: Awaited> Acquire<H> {
     }
 
     fn stand(&mut self, ticket: Option<u64>, waker: &Waker) -> Poll<Result<Grant, Error>> {
+        let demand = H::demand(&mut self.order)?;
         let site = H::site(&self.order);
-        let demand = H::demand(&self.order)?;
         let since = Instant::now();
         match stand(site.leaf, site.core, site.waits, demand, ticket, waker) {
             Ok(Stood::Granted(grant)) => Poll::Ready(Ok(grant)),

@@ -106,8 +106,18 @@ pub(in crate::bytes) fn obtain(core: &ByteCore, size: usize, want: Want) -> Resu
 }
 
 /// As [`obtain`], and never from outside the budget.
-pub(in crate::bytes) fn obtain_within(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
+fn obtain_within(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
     let (store, layout) = block_for(core, size)?;
+    obtain_block(core, store, layout, want)
+}
+
+/// The same for a block that has been looked up.
+pub(in crate::bytes) fn obtain_block(
+    core: &ByteCore,
+    store: usize,
+    layout: Layout,
+    want: Want,
+) -> Result<Taken, Error> {
     let keeper = core.keeper();
     if core.core().has_attention() && keeper.leaf().is_queued() {
         return Err(Error::Queued { requested: layout.size() });

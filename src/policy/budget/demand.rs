@@ -64,10 +64,7 @@ impl Demand {
     }
 
     fn sum(&self, count: impl Fn(&Part) -> usize) -> Amount {
-        self.parts().map(|part| part.charge_for(count(part))).fold(Amount::default(), |sum, part| Amount {
-            values: sum.values.saturating_add(part.values),
-            bytes: sum.bytes.saturating_add(part.bytes),
-        })
+        self.parts().map(|part| part.charge_for(count(part))).fold(Amount::default(), Amount::saturating_add)
     }
 }
 
@@ -96,10 +93,9 @@ impl Grant {
         }
     }
 
-    /// Takes what lies idle of a demand out of the pool's depots. False: something that was counted there is still on
-    /// its way.
-    pub(super) fn fill(&mut self, demand: &Demand, core: &Core, surplus: &mut Vec<Spare>) -> bool {
-        let mut lacking = self.charged;
+    /// Takes what lies idle of a demand out of the pool's depots; what must be charged for the rest.
+    pub(super) fn fill(&mut self, demand: &Demand, core: &Core, mut surplus: impl FnMut(Spare)) -> Amount {
+        let mut births = Amount::default();
         for part in demand.parts() {
             let mut left = part.count;
             core.unshelve(part.class, part.count, |spare| match left.checked_sub(1) {
@@ -107,15 +103,11 @@ impl Grant {
                     left = less;
                     self.add(spare);
                 }
-                None => surplus.push(spare),
+                None => surplus(spare),
             });
-            let births = part.charge_for(left);
-            match (lacking.values.checked_sub(births.values), lacking.bytes.checked_sub(births.bytes)) {
-                (Some(values), Some(bytes)) => lacking = Amount { values, bytes },
-                _ => return false,
-            }
+            births = births.saturating_add(part.charge_for(left));
         }
-        true
+        births
     }
 
     /// The slots, and what is charged for others.

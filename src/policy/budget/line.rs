@@ -23,7 +23,7 @@ use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::policy::acquire::Waits;
 use crate::policy::budget::demand::{Demand, Grant};
-use crate::policy::budget::node::{Node, Who};
+use crate::policy::budget::node::{Amount, Node, Who};
 use crate::policy::error::Error;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::*, fence, locked};
 
@@ -77,12 +77,16 @@ enum Outcome {
     Stays,
 }
 
-/// What is done when the lock is free again.
+/// What is done when the lock is free again. Small where one waiter is woken, which is the common case.
 #[derive(Default)]
 struct Aftermath {
     woken: Option<Waker>,
-    /// Empty, without an allocation, in the common case.
-    more: Vec<Waker>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    woken: Vec<Waker>,
     /// To be given up.
     spares: Vec<Spare>,
     /// Where somebody has come to stand who stood elsewhere.
@@ -92,19 +96,29 @@ struct Aftermath {
 }
 
 impl Aftermath {
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
     fn wake(&mut self, waker: Waker) {
         match self.woken {
             None => self.woken = Some(waker),
-            Some(_) => self.more.push(waker),
+            Some(_) => self.more().woken.push(waker),
         }
+    }
+
+    fn give_up(&mut self, spare: Spare) {
+        self.more().spares.push(spare);
     }
 
     fn run(self) {
         self.woken.into_iter().for_each(wake);
-        self.more.into_iter().for_each(wake);
-        drop(self.spares);
-        self.search.iter().for_each(search);
-        self.unblocked.iter().for_each(serve);
+        if let Some(more) = self.more {
+            more.woken.into_iter().for_each(wake);
+            drop(more.spares);
+            more.search.iter().for_each(search);
+            more.unblocked.iter().for_each(serve);
+        }
     }
 }
 
@@ -384,8 +398,11 @@ impl Queue {
 
     /// Who comes first of those who wait at a node: in its line, or above it for what its minimum may come to cover.
     fn first_at(&self, node: &Arc<Node>) -> Option<usize> {
-        let above = || self.first_above(node).filter(|_| node.above().load(Relaxed) > 0);
-        self.lines[node.line()].first.into_iter().chain(above()).min_by_key(|&key| self.entry(key).ticket)
+        let here = self.lines[node.line()].first;
+        if node.above().load(Relaxed) == 0 {
+            return here;
+        }
+        here.into_iter().chain(self.first_above(node)).min_by_key(|&key| self.entry(key).ticket)
     }
 
     /// Who comes first of those from under a node who stand above it.
@@ -402,10 +419,6 @@ impl Queue {
 
     fn first_ticket(&self, node: &Arc<Node>) -> Option<u64> {
         self.first_at(node).map(|key| self.entry(key).ticket)
-    }
-
-    fn is_head(&self, key: usize) -> bool {
-        self.lines[self.entry(key).at().line()].first == Some(key)
     }
 
     /// A newcomer: granted at once if nobody is before it, else put in line.
@@ -465,8 +478,9 @@ impl Queue {
     /// the first.
     fn must_search(&self, key: usize) -> Option<Arc<Node>> {
         let at = self.entry(key).at();
+        let searched = at.raised().load(Relaxed);
         let missing = || self.missing_at(at).is_some_and(|(missing, _)| missing > 0);
-        (!at.raised().load(Relaxed) || self.is_head(key) && missing()).then(|| at.clone())
+        (!searched || self.lines[at.line()].first == Some(key) && missing()).then(|| at.clone())
     }
 
     /// All of a demand, or how many steps above the leaf it must wait.
@@ -478,26 +492,35 @@ impl Queue {
         ticket: u64,
         after: &mut Aftermath,
     ) -> Result<Grant, usize> {
-        let first = |node: &Arc<Node>| self.first_ticket(node);
-        let mut grant = Grant::charged(demand.lacking(core));
-        if grant.charged.is_nothing() {
+        let lacking = demand.lacking(core);
+        if lacking.is_nothing() {
             // Nothing is charged, but whoever came earlier may want what lies idle here.
-            let is_first = |node: &Arc<Node>| first(node).is_none_or(|first| first >= ticket);
+            let is_first = |node: &Arc<Node>| self.first_ticket(node).is_none_or(|first| first >= ticket);
             if let Some(depth) = leaf.reach().position(|node| !is_first(node)) {
                 return Err(depth);
             }
         } else {
-            let charged = leaf.charge(grant.charged, Who::Waiter(ticket, &first));
-            charged.map_err(|refusal| leaf.path().take_while(|node| !Arc::ptr_eq(node, refusal.node)).count())?;
+            self.charge(leaf, lacking, ticket)?;
         }
-        if grant.fill(demand, core, &mut after.spares) {
-            return Ok(grant);
+        let mut grant = Grant::charged(lacking);
+        let births = grant.fill(demand, core, |spare| after.give_up(spare));
+        // Something that was counted as idle may have been taken, or still be on its way here.
+        if let Err(depth) = self.charge(leaf, births.saturating_sub(lacking), ticket) {
+            let (spares, charged) = grant.into_parts();
+            spares.filter_map(|spare| spare.shelve().err()).for_each(|spare| after.give_up(spare));
+            leaf.uncharge(charged);
+            return Err(depth);
         }
-        // Whoever brings what is missing offers it next.
-        let (spares, charged) = grant.into_parts();
-        spares.for_each(|spare| after.spares.extend(spare.shelve().err()));
-        leaf.uncharge(charged);
-        Err(0)
+        leaf.uncharge(lacking.saturating_sub(births));
+        grant.charged = births;
+        Ok(grant)
+    }
+
+    /// Charges a waiter; or how many steps above the leaf it was refused.
+    fn charge(&self, leaf: &Arc<Node>, amount: Amount, ticket: u64) -> Result<(), usize> {
+        let first = |node: &Arc<Node>| self.first_ticket(node);
+        let charged = leaf.charge(amount, Who::Waiter(ticket, &first));
+        charged.map_err(|refusal| leaf.path().take_while(|node| !Arc::ptr_eq(node, refusal.node)).count())
     }
 
     /// Tries to grant what an entry, the head of its line, waits for.
@@ -520,7 +543,9 @@ impl Queue {
         self.unlink(key);
         self.entry_mut(key).depth = depth;
         self.link(key);
-        after.search.extend(self.must_search(key));
+        if let Some(at) = self.must_search(key) {
+            after.more().search.push(at);
+        }
         Outcome::Gone
     }
 
@@ -543,7 +568,9 @@ impl Queue {
     fn offer(&mut self, leaf: &Arc<Node>, core: &Core, spare: Spare, after: &mut Aftermath) {
         let heads = leaf.reach().filter_map(|node| self.first_at(node));
         let Some(key) = heads.min_by_key(|&key| self.entry(key).ticket) else {
-            after.spares.extend(spare.shelve().err());
+            if let Err(refused) = spare.shelve() {
+                after.give_up(refused);
+            }
             if core.calms_down() {
                 self.lower_attention(leaf, core);
             }
@@ -558,10 +585,12 @@ impl Queue {
                 return;
             }
         } else if spare.is_of(&entry.core) && entry.demand.lacks(spare.class(), core) {
-            after.spares.extend(spare.shelve().err());
+            if let Err(refused) = spare.shelve() {
+                after.give_up(refused);
+            }
         } else {
             // What it releases serves the line.
-            return after.spares.push(spare);
+            return after.give_up(spare);
         }
         // What is free already may be enough now, or enough for the next.
         self.serve(leaf, after);
@@ -609,7 +638,8 @@ impl Queue {
         }
         entry.leaf.tree().count_out();
         if entry.covering().next().is_some() {
-            after.unblocked.push(entry.leaf.clone());
+            let leaf = entry.leaf.clone();
+            after.more().unblocked.push(leaf);
         }
     }
 

@@ -33,6 +33,14 @@ impl Amount {
         self == Amount::default()
     }
 
+    pub(super) fn saturating_add(self, other: Amount) -> Amount {
+        Amount { values: self.values.saturating_add(other.values), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    pub(super) fn saturating_sub(self, other: Amount) -> Amount {
+        Amount { values: self.values.saturating_sub(other.values), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
     fn of(self, unit: Unit) -> usize {
         match unit {
             Unit::Bytes => self.bytes,
