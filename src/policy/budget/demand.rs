@@ -1,4 +1,5 @@
 //! What somebody waits for, and what it gets.
+#![allow(clippy::box_collection, reason = "what is rare takes one word")]
 
 use crate::engine::core::Core;
 use crate::engine::spare::Spare;
@@ -24,28 +25,28 @@ impl Part {
 #[derive(Clone, Debug)]
 pub struct Demand {
     first: Part,
-    /// Empty, without an allocation, in the common case.
-    more: Vec<Part>,
+    /// None in the common case; boxed, because it is written to memory that several processors share.
+    more: Option<Box<Vec<Part>>>,
 }
 
 impl Demand {
     /// `count` slots of one class.
     pub(crate) fn of(class: usize, count: usize, each: Amount) -> Self {
-        Demand { first: Part { class, count, each }, more: Vec::new() }
+        Demand { first: Part { class, count, each }, more: None }
     }
 
     pub(crate) fn of_parts(mut parts: Vec<Part>) -> Self {
         let first = parts.pop().unwrap_or(Part { class: 0, count: 0, each: Amount::default() });
-        Demand { first, more: parts }
+        Demand { first, more: (!parts.is_empty()).then(|| Box::new(parts)) }
     }
 
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
-        std::iter::once(&self.first).chain(&self.more)
+        std::iter::once(&self.first).chain(self.more.iter().flat_map(|more| more.iter()))
     }
 
     /// Whether one slot of this class is all that is needed.
     pub(super) fn is_one_of(&self, class: usize) -> bool {
-        self.first.count == 1 && self.first.class == class && self.more.is_empty()
+        self.first.count == 1 && self.first.class == class && self.more.is_none()
     }
 
     /// Whether more slots of this class are needed than lie idle in the pool's depots.
@@ -72,8 +73,8 @@ impl Demand {
 #[derive(Debug, Default)]
 pub struct Grant {
     first: Option<Spare>,
-    /// Empty, without an allocation, in the common case.
-    more: Vec<Spare>,
+    /// None in the common case; boxed like a demand's.
+    more: Option<Box<Vec<Spare>>>,
     pub(super) charged: Amount,
 }
 
@@ -89,7 +90,7 @@ impl Grant {
     fn add(&mut self, spare: Spare) {
         match self.first {
             None => self.first = Some(spare),
-            Some(_) => self.more.push(spare),
+            Some(_) => self.more.get_or_insert_default().push(spare),
         }
     }
 
@@ -112,6 +113,6 @@ impl Grant {
 
     /// The slots, and what is charged for others.
     pub(crate) fn into_parts(self) -> (impl Iterator<Item = Spare>, Amount) {
-        (self.first.into_iter().chain(self.more), self.charged)
+        (self.first.into_iter().chain(self.more.into_iter().flat_map(|more| *more)), self.charged)
     }
 }

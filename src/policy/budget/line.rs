@@ -52,22 +52,45 @@ struct Line {
     last: Option<usize>,
 }
 
+/// Two neighbouring cache lines, which processors fetch together.
+#[repr(align(128))]
 struct Entry {
     ticket: u64,
     leaf: Arc<Node>,
     core: CoreRef,
     demand: Demand,
     /// Where it stands, or stood: so many steps above the leaf.
-    depth: usize,
-    before: Option<usize>,
-    behind: Option<usize>,
+    depth: u32,
+    before: Key,
+    behind: Key,
     state: State,
+}
+
+#[cfg(all(not(loom), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Option<Entry>>() == 128, "a wait touches few cache lines");
+
+/// The key of an entry, or none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key(u32);
+
+impl Key {
+    const NONE: Key = Key(u32::MAX);
+
+    fn get(self) -> Option<usize> {
+        (self != Key::NONE).then_some(self.0 as usize)
+    }
+}
+
+impl From<Option<usize>> for Key {
+    fn from(key: Option<usize>) -> Self {
+        key.map_or(Key::NONE, |key| Key(u32::try_from(key).expect("fewer waiters than that")))
+    }
 }
 
 enum State {
     Standing(Waker),
     Granted(Grant),
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 enum Outcome {
@@ -258,7 +281,7 @@ pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Plac
         State::Standing(_) => {
             serve(&entry.leaf);
             // What lay ready for it may be of use to those who wait above, too.
-            at(&entry.leaf, entry.depth).path().for_each(press);
+            entry.at().path().for_each(press);
             press_covered(&entry.leaf);
         }
         State::Failed(_) => {}
@@ -369,19 +392,19 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
 
 impl Entry {
     fn at(&self) -> &Arc<Node> {
-        at(&self.leaf, self.depth)
+        at(&self.leaf, self.depth as usize)
     }
 
     /// The nodes below the one where it stands that have a minimum.
     fn covering(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.leaf.path().take(self.depth).filter(|node| node.min() > 0)
+        self.leaf.path().take(self.depth as usize).filter(|node| node.min() > 0)
     }
 
     /// What it waited for, of an entry that stands no more.
     fn outcome(self) -> Result<Grant, Error> {
         match self.state {
             State::Granted(grant) => Ok(grant),
-            State::Failed(error) => Err(error),
+            State::Failed(error) => Err(*error),
             State::Standing(_) => unreachable!("it still stands"),
         }
     }
@@ -414,7 +437,7 @@ impl Queue {
 
     /// The line of a node.
     fn members(&self, node: &Arc<Node>) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(self.lines[node.line()].first, |&key| self.entry(key).behind)
+        std::iter::successors(self.lines[node.line()].first, |&key| self.entry(key).behind.get())
     }
 
     fn first_ticket(&self, node: &Arc<Node>) -> Option<u64> {
@@ -460,9 +483,9 @@ impl Queue {
             leaf: leaf.clone(),
             core: core.hold(),
             demand,
-            depth,
-            before: None,
-            behind: None,
+            depth: depth as u32,
+            before: Key::NONE,
+            behind: Key::NONE,
             state: State::Standing(waker),
         };
         let key = self.free_entries.pop().unwrap_or(self.entries.len());
@@ -527,7 +550,7 @@ impl Queue {
     fn attempt(&mut self, key: usize, after: &mut Aftermath) -> Outcome {
         let entry = self.entry(key);
         if let Some((requested, limit)) = entry.leaf.never_fits(entry.demand.total()) {
-            self.settle(key, State::Failed(Error::NeverFits { requested, limit }), after);
+            self.settle(key, State::Failed(Error::NeverFits { requested, limit }.into()), after);
             return Outcome::Gone;
         }
         let depth = match self.try_grant(&entry.leaf, &entry.core, &entry.demand, entry.ticket, after) {
@@ -537,11 +560,11 @@ impl Queue {
             }
             Err(depth) => depth,
         };
-        if depth == entry.depth {
+        if depth == entry.depth as usize {
             return Outcome::Stays;
         }
         self.unlink(key);
-        self.entry_mut(key).depth = depth;
+        self.entry_mut(key).depth = depth as u32;
         self.link(key);
         if let Some(at) = self.must_search(key) {
             after.more().search.push(at);
@@ -611,7 +634,7 @@ impl Queue {
         for key in 0..self.entries.len() {
             let waits = |entry: &Entry| entry.core.is(core) && matches!(entry.state, State::Standing(_));
             if self.entries[key].as_ref().is_some_and(waits) {
-                self.settle(key, State::Failed(Error::Closed), after);
+                self.settle(key, State::Failed(Error::Closed.into()), after);
             }
         }
     }
@@ -658,18 +681,18 @@ impl Queue {
         let (ticket, line) = (self.entry(key).ticket, self.entry(key).at().line());
         let mut before = self.lines[line].last;
         while let Some(other) = before.filter(|&other| self.entry(other).ticket > ticket) {
-            before = self.entry(other).before;
+            before = self.entry(other).before.get();
         }
         let behind = match before {
-            Some(before) => self.entry_mut(before).behind.replace(key),
+            Some(before) => mem::replace(&mut self.entry_mut(before).behind, Some(key).into()).get(),
             None => self.lines[line].first.replace(key),
         };
         match behind {
-            Some(behind) => self.entry_mut(behind).before = Some(key),
+            Some(behind) => self.entry_mut(behind).before = Some(key).into(),
             None => self.lines[line].last = Some(key),
         }
         let entry = self.entry_mut(key);
-        (entry.before, entry.behind) = (before, behind);
+        (entry.before, entry.behind) = (before.into(), behind.into());
         if (before, behind) == (None, None) {
             entry.at().waited_at().store(true, Relaxed);
         }
@@ -680,7 +703,7 @@ impl Queue {
 
     fn unlink(&mut self, key: usize) {
         let entry = self.entry_mut(key);
-        let (before, behind, line) = (entry.before.take(), entry.behind.take(), entry.at().line());
+        let (before, behind, line) = (entry.before.get(), entry.behind.get(), entry.at().line());
         if (before, behind) == (None, None) {
             entry.at().waited_at().store(false, Relaxed);
         }
@@ -688,11 +711,11 @@ impl Queue {
             node.above().store(node.above().load(Relaxed) - 1, Relaxed);
         }
         match before {
-            Some(before) => self.entry_mut(before).behind = behind,
+            Some(before) => self.entry_mut(before).behind = behind.into(),
             None => self.lines[line].first = behind,
         }
         match behind {
-            Some(behind) => self.entry_mut(behind).before = before,
+            Some(behind) => self.entry_mut(behind).before = before.into(),
             None => self.lines[line].last = before,
         }
     }
