@@ -189,3 +189,23 @@ fn a_weigh_that_panics_loses_nothing() {
     drop(pool.get_many(10));
     assert_eq!((budget.trim(0), budget.used(), pool.stats().footprint), (1000, 0, 0));
 }
+
+/// A value that weighs more than there may ever be is refused by itself; the next may be lighter.
+#[test]
+fn a_value_that_never_fits_spoils_nothing() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    let size = Arc::new(AtomicUsize::new(1000));
+    let made = size.clone();
+    let pool = Pool::builder()
+        .create(move || Vec::<u8>::with_capacity(made.load(Relaxed)))
+        .weigh(Vec::capacity)
+        .budget(&Budget::new(100))
+        .build()
+        .unwrap();
+    let never = Error::NeverFits { requested: 1000, limit: 100 };
+    assert_eq!(pool.try_get().unwrap_err(), never);
+    assert_eq!(pool.acquire().wait().unwrap_err(), never);
+    size.store(10, Relaxed);
+    assert_eq!(pool.acquire().wait().unwrap().capacity(), 10);
+}

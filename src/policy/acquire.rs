@@ -258,6 +258,7 @@ impl<H: Awaited> Drop for Acquire<H> {
         if let State::Waits { place, since } = self.state {
             let site = H::site(&self.order);
             leave(site.leaf, site.waits, since, place);
+            panics::resume();
         }
     }
 }

@@ -189,6 +189,9 @@ pub(in crate::object) fn make_charged<'a, T: Reuse + Send + 'static>(
     };
     let weight = keeper.weigh(&value);
     if weight != expected {
+        if let Some((requested, limit)) = keeper.leaf().never_fits(Amount { values: 1, bytes: weight }) {
+            return Ok(Err(Error::NeverFits { requested, limit }));
+        }
         keeper.expect(weight);
         reservation.reweigh(expected, weight)?;
     }
@@ -264,6 +267,9 @@ pub(in crate::object) fn stock<T: Reuse + Send + 'static>(
             match got.map_err(|short| short.into_build_error(core.keeper().expected().bytes))? {
                 Ok(pooled) => made.push(pooled),
                 Err(Error::Create(error)) => return Err(BuildError::Create(error)),
+                Err(Error::NeverFits { requested, limit }) => {
+                    return Err(BuildError::OverBudget { requested, available: limit, limit });
+                }
                 Err(other) => unreachable!("`try_create` fails with its own error, not {other}"),
             }
         }

@@ -31,6 +31,8 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::*, fence, locked};
 pub(crate) struct Tree {
     /// Who stands in any of them, or is about to.
     waiting: AtomicUsize,
+    /// How often a node gave back to its parent what its minimum could cover.
+    given: AtomicUsize,
     queue: Mutex<Queue>,
 }
 
@@ -41,8 +43,8 @@ struct Queue {
     free_entries: Vec<usize>,
     lines: Vec<Line>,
     free_lines: Vec<usize>,
-    /// How often attention was lowered in a pool of this tree.
-    lowered: u64,
+    /// How often attention was lowered in a pool of this tree, or a pool joined it.
+    changed: u64,
 }
 
 /// Keys of the first and the last entry.
@@ -94,9 +96,10 @@ enum State {
 }
 
 enum Outcome {
-    /// It stands there no more.
-    Gone,
-    /// The head of the line it stood in stays.
+    /// It waits no more.
+    Settled,
+    /// It stands elsewhere.
+    Moved,
     Stays,
 }
 
@@ -152,7 +155,7 @@ fn wake(waker: Waker) {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Tree { waiting: AtomicUsize::new(0), queue: Mutex::new(Queue::default()) }
+        Tree { waiting: AtomicUsize::new(0), given: AtomicUsize::new(0), queue: Mutex::new(Queue::default()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -161,6 +164,14 @@ impl Tree {
 
     pub(super) fn has_waiters(&self) -> bool {
         self.waiting.load(Relaxed) > 0
+    }
+
+    pub(super) fn count_given(&self) {
+        self.given.fetch_add(1, Relaxed);
+    }
+
+    fn given(&self) -> usize {
+        self.given.load(Relaxed)
     }
 
     /// One more stands in line, or is about to. Changed under the lock alone.
@@ -173,10 +184,12 @@ impl Tree {
         self.waiting.store(self.waiting.load(Relaxed) - 1, Relaxed);
     }
 
-    /// Runs what must not meet a change of the lines.
-    pub(super) fn settled<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _queue = self.lock();
-        work()
+    /// Has a pool join the tree. Who is raising attention meanwhile looks again.
+    pub(super) fn join(&self, work: impl FnOnce()) {
+        let mut queue = self.lock();
+        queue.changed += 1;
+        work();
+        drop(queue);
     }
 
     pub(super) fn new_line(&self) -> usize {
@@ -218,9 +231,10 @@ pub(crate) fn stand(
     waker: &Waker,
 ) -> Result<Stood, Error> {
     let mut after = Aftermath::default();
-    let waker = waker.clone();
+    // Cloned, and dropped if it is not kept, without the lock.
+    let mut waker = Some(waker.clone());
     let mut queue = leaf.tree().lock();
-    let stood = queue.admit(leaf, core, demand, ticket, waker, &mut after);
+    let stood = queue.admit(leaf, core, demand, ticket, &mut waker, &mut after);
     if let Ok(Stood::Waits(place)) = &stood {
         waits.begin();
         let at = queue.must_search(place.key);
@@ -309,21 +323,21 @@ fn search(at: &Arc<Node>) {
 /// Has everything that comes home under this node offered to its line, and all that lies in caches now.
 fn raise_attention(at: &Arc<Node>) {
     while !at.raised().load(Relaxed) {
-        let before = at.tree().lock().lowered;
+        let before = at.tree().lock().changed;
         at.each_pool(&mut |core| {
             while !core.is_attended() {
-                let before = at.tree().lock().lowered;
+                let before = at.tree().lock().changed;
                 core.raise_attention();
                 let queue = at.tree().lock();
                 // Otherwise it may have been lowered in the middle.
-                if queue.lowered == before {
+                if queue.changed == before {
                     core.set_attended();
                 }
             }
             true
         });
         let queue = at.tree().lock();
-        if queue.lowered == before {
+        if queue.changed == before {
             at.raised().store(true, Relaxed);
             drop(queue);
             // What was pushed meanwhile, and had been counted before.
@@ -358,6 +372,13 @@ pub(super) fn serve(from: &Arc<Node>) {
     let mut after = Aftermath::default();
     from.tree().lock().serve(from, &mut after);
     after.run();
+}
+
+/// Serves those who wait for what a charge at `leaf` changed above a minimum: it may have given something back to a parent,
+/// and idle memory that was covered by the minimum may not be any more.
+pub(super) fn cover_changed(leaf: &Arc<Node>) {
+    serve(leaf);
+    leaf.path().for_each(press);
 }
 
 /// Gives a slot that came home to who waits for it, or to the depot.
@@ -451,7 +472,7 @@ impl Queue {
         core: &Core,
         demand: Demand,
         ticket: Option<u64>,
-        waker: Waker,
+        waker: &mut Option<Waker>,
         after: &mut Aftermath,
     ) -> Result<Stood, Error> {
         if let Some((requested, limit)) = leaf.never_fits(demand.total()) {
@@ -486,7 +507,7 @@ impl Queue {
             depth: depth as u32,
             before: Key::NONE,
             behind: Key::NONE,
-            state: State::Standing(waker),
+            state: State::Standing(waker.take().expect("one comes with each newcomer")),
         };
         let key = self.free_entries.pop().unwrap_or(self.entries.len());
         if key == self.entries.len() {
@@ -551,12 +572,12 @@ impl Queue {
         let entry = self.entry(key);
         if let Some((requested, limit)) = entry.leaf.never_fits(entry.demand.total()) {
             self.settle(key, State::Failed(Error::NeverFits { requested, limit }.into()), after);
-            return Outcome::Gone;
+            return Outcome::Settled;
         }
         let depth = match self.try_grant(&entry.leaf, &entry.core, &entry.demand, entry.ticket, after) {
             Ok(grant) => {
                 self.settle(key, State::Granted(grant), after);
-                return Outcome::Gone;
+                return Outcome::Settled;
             }
             Err(depth) => depth,
         };
@@ -569,21 +590,25 @@ impl Queue {
         if let Some(at) = self.must_search(key) {
             after.more().search.push(at);
         }
-        Outcome::Gone
+        Outcome::Moved
     }
 
     /// Tries those who come first at each node from this one to the root, until none gets what it waits for.
     fn serve(&mut self, from: &Arc<Node>, after: &mut Aftermath) {
         let mut progress = true;
         while mem::take(&mut progress) {
+            let given = from.tree().given();
             for node in from.path() {
                 while let Some(first) = self.first_at(node) {
                     match self.attempt(first, after) {
-                        Outcome::Gone => progress = true,
+                        Outcome::Settled => progress = true,
+                        Outcome::Moved => {}
                         Outcome::Stays => break,
                     }
                 }
             }
+            // What an attempt gave back to a parent may be enough for somebody who was tried before.
+            progress |= from.tree().given() != given;
         }
     }
 
@@ -624,7 +649,7 @@ impl Queue {
         if leaf.path().any(|node| self.lines[node.line()].first.is_some()) {
             return core.be_restless();
         }
-        self.lowered += 1;
+        self.changed += 1;
         leaf.path().for_each(|node| node.raised().store(false, Relaxed));
         core.lower_attention();
     }

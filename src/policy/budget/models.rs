@@ -402,3 +402,98 @@ fn no_limit_is_exceeded() {
         mine.node().release(Amount::bytes(charged));
     });
 }
+
+/// A charge that the parent refuses held the minimum for a moment, in which another went beyond it.
+#[test]
+fn a_refused_charge_leaves_the_minimum_to_others() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let budget = Budget::new(128);
+        let child = budget.child_reserving(64, 256).expect("there is room");
+        let theirs = child.clone();
+        let other = thread::spawn(move || {
+            assert!(theirs.node().reserve(Amount::bytes(192)).is_err());
+        });
+        let Ok(reservation) = child.node().reserve(SLOT) else { panic!("there is room") };
+        reservation.keep();
+        other.join().unwrap();
+        assert_eq!((child.used(), budget.used()), (64, 64));
+        child.node().release(SLOT);
+    });
+}
+
+/// A charge that went beyond a minimum finds part of the minimum free afterwards, and gives to the parent.
+#[test]
+fn what_a_charge_gives_to_the_parent_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(128);
+        let child = budget.child_reserving(64, 192).expect("there is room");
+        let pool = Pool::on(&budget);
+        child.node().reserve(SLOT).ok().expect("there is room").keep();
+        let (a, b) = (child.clone(), child.clone());
+        let charger = thread::spawn(move || a.node().reserve(SLOT).map(|charged| charged.keep()).is_ok());
+        let releaser = thread::spawn(move || b.node().release(SLOT));
+        let cache = Cache::new();
+        pool.wait().expect("its turn comes").put(&cache);
+        if charger.join().unwrap() {
+            child.node().release(SLOT);
+        }
+        releaser.join().unwrap();
+        cache.exit();
+        drop(pool);
+    });
+}
+
+/// A slot that a waiter was to have is taken by a get that came before the line.
+#[test]
+fn a_slot_taken_meanwhile_is_not_waited_for() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let budget = Budget::new(128);
+        let pool = Pool::on(&budget);
+        budget.node().reserve(SLOT).ok().expect("there is room").keep();
+        let held = pool.born();
+        let home = Cache::new();
+        held.put(&home);
+        home.exit();
+        let theirs = pool.clone();
+        let getter = thread::spawn(move || {
+            let cache = Cache::new();
+            let slot = theirs.handle.core().take_idle(&cache, 0, |_| ());
+            cache.exit();
+            slot.map(|slot| Held { slot, lane: theirs.handle.core().lane_at(0) })
+        });
+        let same = budget.clone();
+        let releaser = thread::spawn(move || same.node().release(SLOT));
+        // As `try_now`: only who is refused comes to wait.
+        let cache = Cache::new();
+        if pool.leaf().reserve(SLOT).map(drop).is_err() {
+            pool.wait().expect("there is room for two").put(&cache);
+        }
+        if let Some(held) = getter.join().unwrap() {
+            held.put(&cache);
+        }
+        releaser.join().unwrap();
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// What lies idle in a tenant's pool is covered by its minimum, until another charge takes the minimum.
+#[test]
+fn idle_memory_beyond_a_minimum_gives_way() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let budget = Budget::new(128);
+        let child = budget.child_reserving(64, 192).expect("there is room");
+        let (pool, tenant) = (Pool::on(&budget), Pool::on(&child));
+        let home = Cache::new();
+        tenant.born().put(&home);
+        home.exit();
+        let a = child.clone();
+        let charger = thread::spawn(move || a.node().reserve(SLOT).map(|charged| charged.keep()).is_ok());
+        let cache = Cache::new();
+        pool.wait().expect("the tenant's idle slot gives way").put(&cache);
+        if charger.join().unwrap() {
+            child.node().release(SLOT);
+        }
+        cache.exit();
+        drop((pool, tenant));
+    });
+}

@@ -14,8 +14,8 @@ use std::iter;
 use std::sync::{Arc, Weak};
 
 use crate::engine::core::{Core, CoreRef, Reach};
-use crate::policy::budget::line::{Tree, serve};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::*, locked};
+use crate::policy::budget::line::{Tree, cover_changed, serve};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::*, fence, locked};
 
 /// What is charged: so many values, of so many bytes together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -270,6 +270,7 @@ impl Node {
             if let Err(refusal) = parent.charge(rest, who) {
                 self.unclaim(covered);
                 self.sub(amount.of(self.unit));
+                self.rebalance();
                 return Err(refusal);
             }
             self.count_beyond(rest.bytes);
@@ -284,14 +285,17 @@ impl Node {
     pub(crate) fn reserve(self: &Arc<Self>, amount: Amount) -> Result<Reservation<'_>, Refusal<'_>> {
         #[cfg(test)]
         crate::engine::tally::charge();
-        match self.charge(amount, Who::Newcomer) {
-            Ok(()) => Ok(self.reserved(amount)),
-            Err(refusal) => {
-                // What was charged below the node that refused is free again.
-                self.announce_release();
-                Err(refusal)
+        let charged = self.charge(amount, Who::Newcomer);
+        if self.path().any(|node| node.min > 0) {
+            fence(SeqCst);
+            if self.tree.has_waiters() {
+                cover_changed(self);
             }
+        } else if charged.is_err() {
+            // What was charged below the node that refused is free again.
+            self.announce_release();
         }
+        charged.map(|()| self.reserved(amount))
     }
 
     /// Charges `to` bytes in place of `from`.
@@ -330,7 +334,7 @@ impl Node {
 
     fn announce_release(self: &Arc<Self>) {
         // With the fence in `Queue::admit`: either we see that somebody waits, or who comes to wait sees what was released.
-        crate::sync::fence(SeqCst);
+        fence(SeqCst);
         if self.tree.has_waiters() {
             serve(self);
         }
@@ -390,7 +394,7 @@ impl Node {
             return;
         }
         // Whoever made one of the two numbers greater looks at both afterwards, so the last of them sees both.
-        crate::sync::fence(SeqCst);
+        fence(SeqCst);
         loop {
             let claimed = self.claim(self.beyond.load(Acquire));
             if claimed == 0 {
@@ -400,6 +404,7 @@ impl Node {
             self.unclaim(claimed - covered);
             if let Some(parent) = &self.parent {
                 parent.uncharge(Amount::bytes(covered));
+                self.tree.count_given();
             }
         }
     }
@@ -435,7 +440,7 @@ impl Node {
     /// Makes a pool known to those that look for memory under this node. Its slots come home to who waits already.
     pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef) {
         // Under the tree's lock: who comes to wait either finds the pool, or has been seen here.
-        self.tree.settled(|| {
+        self.tree.join(|| {
             let waited_for = self.path().any(|node| node.waited_at.load(Relaxed) || node.raised.load(Relaxed));
             if waited_for {
                 core.raise_attention();
