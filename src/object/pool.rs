@@ -222,7 +222,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// [`Error::Exhausted`] when [`max_objects`](PoolBuilder::max_objects) are out, [`Error::OverBudget`] when the budget is
-    /// spent, [`Error::Queued`] when others wait in line, [`Error::Create`] with the error of `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
+    /// spent, [`Error::NeverFits`] for a value that weighs more than the budget may ever have, [`Error::Queued`] when others wait in line, [`Error::Create`] with the error of `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
     /// The pool is as it was then.
     ///
     /// # Panics
