@@ -85,7 +85,7 @@ fn a_value_too_heavy_is_refused_with_its_weight() {
     let budget = Budget::new(1000);
     let create = || Weighty(1500);
     let pool = Pool::builder().budget(&budget).create(create).weigh(|value: &Weighty| value.0).build().unwrap();
-    assert_eq!(pool.try_get().unwrap_err(), over(1500, 1000, 1000));
+    assert_eq!(pool.try_get().unwrap_err(), Error::NeverFits { requested: 1500, limit: 1000 });
     assert_eq!((budget.used(), pool.stats().footprint), (0, 0));
 }
 

@@ -25,7 +25,7 @@ impl Core {
     /// lie idle. May be called while attention is raised, too.
     ///
     /// Whoever pushes into a magazine either sees the request or is robbed of what it pushed, see
-    /// [`magazine`](super::magazine); whoever pushes into a depot finds the mark in its head.
+    /// [`magazine`](crate::engine::magazine); whoever pushes into a depot finds the mark in its head.
     pub(crate) fn raise_attention(&self) {
         self.restless.store(CALM_AFTER, Relaxed);
         self.attention.store(true, Relaxed);
