@@ -497,3 +497,26 @@ fn idle_memory_beyond_a_minimum_gives_way() {
         drop((pool, tenant));
     });
 }
+
+/// A request for two is first in line, with room for one. When it gives up, the next is served from that room.
+#[test]
+fn a_cancelled_wait_leaves_its_room_to_the_next() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(128);
+        let pool = Pool::on(&budget);
+        let held = pool.born();
+        let bells = [Bell::new(), Bell::new()];
+        let two = Demand::of(0, 2, SLOT);
+        let stood = stand(pool.leaf(), pool.handle.core(), pool.waits(), two, None, &bells[0].waker());
+        let [Ok(Stood::Waits(first)), Ok(Stood::Waits(second))] = [stood, pool.stand(&bells[1])] else {
+            panic!("there is room for one, and somebody before it");
+        };
+        let theirs = pool.clone();
+        let quitter = thread::spawn(move || leave(theirs.leaf(), theirs.waits(), Instant::now(), first));
+        let cache = Cache::new();
+        pool.wait_in(second, &bells[1]).expect("there is room for it").put(&cache);
+        quitter.join().unwrap();
+        held.put(&cache);
+        end(pool, &budget, &[&cache]);
+    });
+}
