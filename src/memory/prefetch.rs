@@ -8,10 +8,10 @@ use std::ptr::NonNull;
 #[inline(always)]
 pub(crate) fn prefetch(ptr: NonNull<u8>) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a hint about any address whatever; every x86-64 has the instruction.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(ptr.as_ptr().cast()) };
+    // Not `_mm_prefetch`, which asks for a copy to read from unless the program is compiled for newer processors.
+    // SAFETY: a hint about any address whatever; where an x86-64 does not know it, it does nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) ptr.as_ptr(), options(readonly, nostack, preserves_flags));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint about any address whatever; every AArch64 has the instruction.
