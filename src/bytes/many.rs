@@ -21,18 +21,18 @@ pub(in crate::bytes) fn get<R: Request>(
     overflow: Overflow,
 ) -> Result<PooledBatch<PooledBuf>, Error> {
     let mut requests = requests.into_iter();
-    let mut batch = PooledBatch::new();
-    reserve(&mut batch, requests.size_hint().0)?;
+    let mut batch = empty_batch(core, requests.size_hint().0)?;
     // While this thread's cache serves, nothing need be sorted.
+    let mut ahead = taken::Ahead::of(core);
     while let Some(request) = requests.next() {
         reserve(&mut batch, 1)?;
-        let Some(taken) = taken::hit(core, request.capacity()) else {
+        let Some(taken) = ahead.hit(request.capacity(), || requests.size_hint().0) else {
             let rest = list(request, requests)?;
             reserve(&mut batch, rest.len())?;
             get_rest(core, &rest, overflow, &mut batch)?;
             break;
         };
-        batch.push(PooledBuf::requested(taken, request));
+        batch.push_with(|| PooledBuf::requested(taken, request));
     }
     Ok(batch)
 }
@@ -49,7 +49,7 @@ fn get_rest<R: Request>(
         taken::obtain_idle(core, class.0, requests.len(), |taken| {
             let (&request, others) = rest.split_first().expect("no more than asked for");
             rest = others;
-            batch.push(PooledBuf::requested(taken, request));
+            batch.push_with(|| PooledBuf::requested(taken, request));
         });
     }
     if rest.is_empty() {
@@ -102,8 +102,7 @@ pub(in crate::bytes) fn redeem<R: Request>(
             group.bufs.push(PooledBuf::empty(born));
         }
     }
-    let mut batch = PooledBatch::new();
-    reserve(&mut batch, requests.len())?;
+    let mut batch = empty_batch(core, requests.len())?;
     deliver(core, requests, &mut groups, &mut batch);
     Ok(batch)
 }
@@ -229,8 +228,14 @@ fn deliver<R: Request>(core: &ByteCore, requests: &[R], groups: &mut [Group], ba
         let (store, layout) = block.expect("there is a group for it");
         let group = groups.iter_mut().find(|group| group.is_for(store, layout)).expect("as above");
         let buf = group.bufs.pop().expect("as many as requests");
-        batch.push(PooledBuf::requested(buf.into_taken(), request));
+        batch.push_with(|| PooledBuf::requested(buf.into_taken(), request));
     }
+}
+
+/// A batch with room for `room` buffers.
+fn empty_batch(core: &ByteCore, room: usize) -> Result<PooledBatch<PooledBuf>, Error> {
+    let requested = room.saturating_mul(size_of::<PooledBuf>());
+    PooledBatch::with_room(core.keeper().lists(), room).map_err(|_| Error::OutOfMemory { requested })
 }
 
 #[inline]

@@ -13,6 +13,7 @@ use crate::bytes::order;
 use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
@@ -71,6 +72,7 @@ pub(crate) struct ByteKeeper {
     leaf: Arc<Node>,
     overflow: Overflow,
     waits: Waits,
+    lists: Lists<PooledBuf>,
     /// The options, for `Debug`.
     builder: BufferPoolBuilder,
 }
@@ -94,6 +96,7 @@ impl Keeper for ByteKeeper {
     fn shut(&self, core: &Core) {
         self.leaf.leave(core);
         budget::dismiss(&self.leaf, core);
+        self.lists.clear();
     }
 }
 
@@ -135,6 +138,10 @@ impl ByteKeeper {
 
     pub(crate) fn overflow(&self) -> Overflow {
         self.overflow
+    }
+
+    pub(crate) fn lists(&self) -> &Lists<PooledBuf> {
+        &self.lists
     }
 
     pub(crate) fn waits(&self) -> &Waits {
@@ -202,6 +209,7 @@ impl BufferPool {
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
             waits: Waits::default(),
+            lists: Lists::new(),
             builder: builder.clone(),
         };
         // Returns that wipe are slow, so gets of such a pool need not be fast; see `lane_home`.
@@ -374,6 +382,7 @@ impl BufferPool {
     /// assert_eq!(pool.trim(0), 10 * 1024);
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
+        self.keeper().lists.clear();
         self.core.core().trim(keep_bytes)
     }
 
@@ -457,7 +466,7 @@ impl BufferPool {
             oversize: core.stats(keeper.oversize()),
             unpooled: core.stats(keeper.unpooled()),
             waits: &keeper.waits,
-            overhead: slack + core.overhead(),
+            overhead: slack + keeper.lists.bytes() + core.overhead(),
         };
         Stats::of_bytes(classes, &besides)
     }

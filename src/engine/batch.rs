@@ -2,13 +2,14 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
-use std::iter::Peekable;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::vec::IntoIter;
 
 use crate::engine::cache;
 use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
+use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::store;
 use crate::sync::DEPTH;
@@ -39,12 +40,16 @@ impl<H: sealed::Idle> Return for H {}
 
 pub(crate) mod sealed {
     use crate::engine::lanes::Lane;
+    use crate::engine::lists::Lists;
     use crate::engine::slot::SlotPtr;
 
     /// A handle that holds a slot.
     pub trait Idle: Sized {
         /// Where the slot goes home to; a number to compare.
         fn home(&self) -> usize;
+
+        /// Those of its pool.
+        fn lists(&self) -> &Lists<Self>;
 
         /// Makes what the slot holds ready to lie idle; the slot, which is the caller's then, and its lane. None if it
         /// may not lie idle and has been discarded.
@@ -53,8 +58,9 @@ pub(crate) mod sealed {
 }
 
 impl<H: Return> PooledBatch<H> {
-    pub(crate) fn new() -> Self {
-        PooledBatch { handles: Vec::new() }
+    /// An empty batch with room for `room` handles.
+    pub(crate) fn with_room(lists: &Lists<H>, room: usize) -> Result<Self, TryReserveError> {
+        Ok(PooledBatch { handles: lists.list(room)? })
     }
 
     pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
@@ -63,24 +69,66 @@ impl<H: Return> PooledBatch<H> {
 
     /// Adds a handle for which room was [reserved](Self::reserve).
     pub(crate) fn push(&mut self, handle: H) {
-        self.handles.push(handle);
+        self.push_with(|| handle);
+    }
+
+    /// The same for a handle that is made in its place. `Vec::push` has it written to the stack in small pieces and read
+    /// from there in large ones: no processor forwards such stores to such loads, and the wait was a quarter of all that a
+    /// batch costs.
+    #[inline(always)]
+    pub(crate) fn push_with(&mut self, make: impl FnOnce() -> H) {
+        let len = self.handles.len();
+        assert!(len < self.handles.capacity(), "room is reserved first");
+        // SAFETY: within the capacity.
+        unsafe { self.handles.as_mut_ptr().add(len).write(make()) };
+        // SAFETY: written above.
+        unsafe { self.handles.set_len(len + 1) };
     }
 }
 
 impl<H: Return> Drop for PooledBatch<H> {
     fn drop(&mut self) {
-        return_all(std::mem::take(&mut self.handles));
+        return_all(mem::take(&mut self.handles));
         panics::resume();
     }
 }
 
 /// Slots of one store on their way home, of which none is lost when a handle's preparation panics.
-struct Run {
+struct Run<H> {
     slots: Loot,
     lane: Lane,
+    home: usize,
+    /// Of the store's pool.
+    lists: *const Lists<H>,
 }
 
-impl Drop for Run {
+impl<H: Return> Run<H> {
+    /// An empty run, for slots that go home with this one.
+    fn with(first: &H) -> Self {
+        Run { slots: Loot::new(), lane: Lane::NONE, home: first.home(), lists: first.lists() }
+    }
+
+    fn has_room_for(&self, handle: &H) -> bool {
+        self.home == handle.home() && self.slots.len() < DEPTH
+    }
+
+    fn add(&mut self, handle: H) {
+        if let Some((slot, lane)) = handle.into_idle() {
+            self.slots.add(slot);
+            self.lane = lane;
+        }
+    }
+
+    /// Gives the pool the memory of a list, if slots in hand keep the pool.
+    fn keep(&self, list: Vec<H>) {
+        if self.slots.len() > 0 {
+            // SAFETY: a slot of this store keeps the core, and that the lists.
+            unsafe { &*self.lists }.keep(list);
+        }
+    }
+}
+
+impl<H> Drop for Run<H> {
     fn drop(&mut self) {
         // SAFETY: the handles held these slots, of one store, and are gone.
         cache::with(|cache| unsafe { store::put_many(cache, self.lane, self.slots.as_slice()) });
@@ -88,32 +136,20 @@ impl Drop for Run {
 }
 
 /// Returns what these handles hold with one exchange for each magazine full of one store's.
-fn return_all<H: Return>(handles: Vec<H>) {
+fn return_all<H: Return>(mut handles: Vec<H>) {
     let Some(first) = handles.first() else { return };
-    let home = first.home();
+    let mut run = Run::with(first);
     // Mostly all are of one store, and then nothing need be sorted.
-    let mut handles = handles.into_iter().peekable();
-    return_runs_of(home, &mut handles);
-    let mut others: Vec<H> = handles.collect();
-    others.sort_unstable_by_key(H::home);
-    let mut others = others.into_iter().peekable();
-    while let Some(home) = others.peek().map(H::home) {
-        return_runs_of(home, &mut others);
+    if handles.iter().any(|handle| handle.home() != run.home) {
+        handles.sort_unstable_by_key(H::home);
     }
-}
-
-/// Returns the handles that come first and have this home.
-fn return_runs_of<H: Return>(home: usize, handles: &mut Peekable<IntoIter<H>>) {
-    while handles.peek().is_some_and(|next| next.home() == home) {
-        let mut run = Run { slots: Loot::new(), lane: Lane::NONE };
-        while run.slots.len() < DEPTH {
-            let Some(next) = handles.next_if(|next| next.home() == home) else { break };
-            if let Some((slot, lane)) = next.into_idle() {
-                run.slots.add(slot);
-                run.lane = lane;
-            }
+    for handle in handles.drain(..) {
+        if !run.has_room_for(&handle) {
+            run = Run::with(&handle);
         }
+        run.add(handle);
     }
+    run.keep(handles);
 }
 
 impl<H: Return> Deref for PooledBatch<H> {
@@ -136,7 +172,7 @@ impl<H: Return> IntoIterator for PooledBatch<H> {
 
     /// The handles one by one, each of which then goes home by itself.
     fn into_iter(mut self) -> Self::IntoIter {
-        std::mem::take(&mut self.handles).into_iter()
+        mem::take(&mut self.handles).into_iter()
     }
 }
 

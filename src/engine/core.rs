@@ -388,6 +388,13 @@ impl Core {
         cache.magazine(lane)?.pop()
     }
 
+    /// As many slots of this thread's magazine as there are, up to `count`, newest last, into `out`, which is empty.
+    pub(crate) fn take_cached_many(&self, cache: &Cache, lane: Lane, count: usize, out: &mut Loot) {
+        if let Some(magazine) = cache.magazine(lane) {
+            magazine.pop_many(count, out);
+        }
+    }
+
     /// A slot that is idle in this thread's magazine or in the depot. Takes no lock; may make this thread's magazine.
     /// `prefetch` is called for the slots that come into it.
     #[cold]

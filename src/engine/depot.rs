@@ -120,7 +120,7 @@ impl Depot {
     /// The caller holds the slots, all of one table. Nothing the slots keep alive may be touched after
     /// [`Pushed::Taken`].
     pub(super) unsafe fn push(depot: *const Depot, slots: &[SlotPtr], batch: usize, heed: Heed) -> Pushed {
-        let Some((bottom, top)) = link_batches(slots, batch) else { return Pushed::Taken };
+        let Some((bottom, followers, top)) = link_batches(slots, batch) else { return Pushed::Taken };
         // SAFETY: the slots keep the depot until the exchange succeeds, and the reference is not used after that.
         let this = unsafe { &*depot };
         // SAFETY: the caller holds the slots.
@@ -135,8 +135,7 @@ impl Depot {
             if now.has_attention() && heed == Heed::Attention {
                 return Pushed::Attention;
             }
-            // Release pairs with the Acquire in `walk`, for a thread that reads this too late.
-            bottom.below().store(now.index(), Release);
+            bottom.put_on(now.index(), followers);
             // Release pairs with the Acquire in `pop`: whatever was written to the slots and to what they hold is seen
             // there.
             match this.head.compare_exchange_weak(now.0, now.pushed(top).0, Release, Acquire) {
@@ -225,23 +224,19 @@ impl Depot {
     }
 }
 
-/// Writes the batches of `slots` and links them, the newest on top: (bottom leader, top leader).
-fn link_batches(slots: &[SlotPtr], batch: usize) -> Option<(SlotPtr, SlotPtr)> {
-    let mut chunks = slots.chunks(batch).map(|chunk| {
+/// Writes the batches of `slots` and links them, the newest on top: (bottom leader, its followers, top leader).
+fn link_batches(slots: &[SlotPtr], batch: usize) -> Option<(SlotPtr, usize, SlotPtr)> {
+    let mut below = 0;
+    let mut leaders = slots.chunks(batch).map(|chunk| {
         let (&leader, followers) = chunk.split_last().expect("chunks are not empty");
         // SAFETY: `push`'s caller holds the slots.
-        unsafe { leader.head() }.lead(followers);
+        let head = unsafe { leader.head() };
+        head.lead(followers, below);
+        below = head.index();
         leader
     });
-    let bottom = chunks.next()?;
-    let top = chunks.fold(bottom, |below, leader| {
-        // SAFETY: as above, for both.
-        let (leader_head, below_head) = (unsafe { leader.head() }, unsafe { below.head() });
-        // Release as in `push`.
-        leader_head.below().store(below_head.index(), Release);
-        leader
-    });
-    Some((bottom, top))
+    let bottom = leaders.next()?;
+    Some((bottom, slots.len().min(batch) - 1, leaders.last().unwrap_or(bottom)))
 }
 
 /// Reads the leaders from `top` down, as many as fit; the index below the last.
@@ -259,9 +254,8 @@ unsafe fn walk(table: &SlotTable, top: Link, leaders: &mut [Option<SlotPtr>]) ->
         // this call by the Acquire on the head or on the `below` it was read from, be the value ever so stale.
         let leader = unsafe { table.slot(index) };
         *place = Some(leader);
-        leader.prefetch_batch();
         // SAFETY: the table is alive, and headers with it.
-        index = unsafe { leader.head() }.below().load(Acquire);
+        index = unsafe { leader.head() }.below();
     }
     index
 }
@@ -284,18 +278,22 @@ unsafe fn unpack(table: &SlotTable, leaders: &[Option<SlotPtr>], out: &mut Loot)
 }
 
 /// Slots on their way between a magazine and a depot, newest last: at most a magazine full.
-pub(super) struct Loot {
+pub(crate) struct Loot {
     slots: [std::mem::MaybeUninit<SlotPtr>; DEPTH],
     len: usize,
 }
 
 impl Loot {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Loot { slots: [const { std::mem::MaybeUninit::uninit() }; DEPTH], len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// # Panics
@@ -305,20 +303,25 @@ impl Loot {
         self.len += 1;
     }
 
-    pub(super) fn take_newest(&mut self) -> Option<SlotPtr> {
+    pub(crate) fn take_newest(&mut self) -> Option<SlotPtr> {
         self.len = self.len.checked_sub(1)?;
         // SAFETY: `add` initialised every place below the old length.
         Some(unsafe { self.slots[self.len].assume_init_read() })
     }
 
-    pub(super) fn as_slice(&self) -> &[SlotPtr] {
+    /// Empties it: the slots in it were not, or are no more, ours.
+    pub(crate) fn forget(&mut self) {
+        self.len = 0;
+    }
+
+    pub(crate) fn as_slice(&self) -> &[SlotPtr] {
         let (slots, len) = (self.slots.as_ptr().cast(), self.len);
         // SAFETY: `add` initialised the places below `len`, and a `MaybeUninit<SlotPtr>` is laid out as a `SlotPtr`.
         unsafe { std::slice::from_raw_parts(slots, len) }
     }
 
     /// Empties it, newest first.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = SlotPtr> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = SlotPtr> + '_ {
         std::iter::from_fn(|| self.take_newest())
     }
 }

@@ -24,8 +24,8 @@
 //!    first, it names its new length and the operation stands. One compare-and-swap decides and both read the same
 //!    number.
 //! 3. While TAKEN(n), the owner has length n. Its further tentative operations end at other lengths, so none looks
-//!    done, and a push writes to place n, above what is being copied. It writes lower places only after it has read
-//!    EMPTY.
+//!    done, and a push writes to places from n on, above what is being copied. It writes lower places only after it has
+//!    read EMPTY.
 //! 4. A second robbery needs OPEN, which only the owner makes after it has repaired `word`. So an owner that slept
 //!    through a robbery still finds the state it compares with: at most one robbery per opening.
 //! 5. The counter is above the length in the same word, has one writer, and is undone with an operation that did not
@@ -37,6 +37,7 @@
 //! magazine belongs to its thread and outlives any pool; see [`cache`](super::cache).
 
 use std::fmt;
+use std::ops::Range;
 use std::ptr;
 
 use crate::engine::barrier::{self, Barrier};
@@ -63,11 +64,11 @@ impl Word {
         self.0 >> 16
     }
 
-    /// One slot fewer, one hit more.
+    /// So many slots fewer, and as many hits more.
     #[inline(always)]
-    fn popped(self) -> Word {
+    fn popped(self, slots: usize) -> Word {
         // Hits wrap after 2^48, without touching the length.
-        Word(self.0.wrapping_add(Self::ONE_HIT - 1))
+        Word(self.0.wrapping_add((Self::ONE_HIT - 1).wrapping_mul(slots as u64)))
     }
 
     #[inline(always)]
@@ -267,7 +268,7 @@ impl Magazine {
         }
         // SAFETY: the owner commits no length above DEPTH.
         let slot = unsafe { self.places.get_unchecked(len - 1) }.get();
-        let new = old.popped();
+        let new = old.popped(1);
         self.commit(new);
         if self.undisturbed() || self.settle(old, new) {
             // SAFETY: places below the length were written by pushes, with slots.
@@ -364,29 +365,57 @@ impl Magazine {
 
     /// Owner: takes everything out, oldest first; nothing if it was robbed.
     pub(super) fn take_all(&self) -> Loot {
-        let mut out = Loot::new();
         if !self.is_mine() {
-            return out;
+            return Loot::new();
         }
+        let mut out = Loot::new();
         let old = self.word();
-        if old.len() == 0 {
-            return out;
-        }
-        self.copy(old.len(), &mut out);
-        self.commit(old.emptied());
-        if self.undisturbed() || self.settle(old, old.emptied()) { out } else { Loot::new() }
+        self.take_out(old, old.emptied(), &mut out);
+        out
     }
 
-    /// Owner: fills an empty magazine with these slots, newest last. All or nothing; none when it cannot.
-    pub(super) fn fill(&self, slots: &[SlotPtr]) -> Option<Stay> {
+    /// Owner: up to `count` of the newest slots, newest last, into `out`, which is empty; nothing if it was robbed.
+    pub(super) fn pop_many(&self, count: usize, out: &mut Loot) {
+        if self.is_mine() {
+            let old = self.word();
+            self.take_out(old, old.popped(old.len().min(count)), out);
+        }
+    }
+
+    /// Owner: what `new` has no more of what `old` had, into `out`, which is empty.
+    fn take_out(&self, old: Word, new: Word, out: &mut Loot) {
+        if new.len() == old.len() {
+            return;
+        }
+        self.copy(new.len()..old.len(), out);
+        self.commit(new);
+        if !self.undisturbed() && !self.settle(old, new) {
+            out.forget();
+        }
+    }
+
+    /// Owner: so many of those that were popped were not what was asked for.
+    pub(super) fn uncount_hits(&self, count: usize) {
+        let word = self.word();
+        // Release as in `commit`: a robber may read this store in its place. The length is as it was.
+        self.word.store(word.0.wrapping_sub(Word::ONE_HIT.wrapping_mul(count as u64)), Release);
+    }
+
+    /// Slots there is room for, unless it was robbed.
+    pub(super) fn room(&self) -> usize {
+        self.limit().saturating_sub(self.word().len())
+    }
+
+    /// Owner: puts these slots on top, newest last. All or nothing; none when it cannot.
+    pub(super) fn push_many(&self, slots: &[SlotPtr]) -> Option<Stay> {
         if slots.is_empty() {
             return Some(Stay::Open);
         }
-        if slots.len() > self.limit() || !self.is_mine() || self.word().len() != 0 {
+        if !self.is_mine() || slots.len() > self.room() {
             return None;
         }
         let old = self.word();
-        for (place, slot) in self.places.iter().zip(slots) {
+        for (place, slot) in self.places[old.len()..].iter().zip(slots) {
             place.set(slot.as_ptr());
         }
         let new = old.pushed(slots.len());
@@ -408,8 +437,8 @@ impl Magazine {
         }
     }
 
-    fn copy(&self, len: usize, out: &mut Loot) {
-        for place in &self.places[..len] {
+    fn copy(&self, places: Range<usize>, out: &mut Loot) {
+        for place in &self.places[places] {
             let slot = ptr::NonNull::new(place.get()).expect("a place below the length holds a slot");
             out.add(SlotPtr::from_raw(slot));
         }
@@ -448,7 +477,7 @@ impl Magazine {
         }
         let mut out = Loot::new();
         if att.state() == Att::TAKEN {
-            self.copy(att.len(), &mut out);
+            self.copy(0..att.len(), &mut out);
             // TAKEN to EMPTY. Release pairs with the owner's Acquire look: places are copied before it writes them
             // again.
             self.att.fetch_or(Att::EMPTY, Release);

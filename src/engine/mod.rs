@@ -26,8 +26,9 @@ mod boxed;
 pub(crate) mod cache;
 pub(crate) mod core;
 pub(crate) mod count;
-mod depot;
+pub(crate) mod depot;
 pub(crate) mod lanes;
+pub(crate) mod lists;
 mod magazine;
 #[cfg(all(test, loom))]
 pub(crate) mod models;

@@ -56,13 +56,20 @@ impl PlainMagazine {
         room
     }
 
-    fn fill(&self, fresh: &[SlotPtr]) -> bool {
+    fn push_many(&self, fresh: &[SlotPtr]) -> bool {
         let mut slots = self.slots.lock().unwrap();
-        let fits = fresh.is_empty() || slots.is_empty() && fresh.len() <= self.limit.get();
+        let fits = fresh.is_empty() || slots.len() + fresh.len() <= self.limit.get();
         if fits {
             slots.extend(fresh);
         }
         fits
+    }
+
+    /// Newest last.
+    fn pop_many(&self, count: usize) -> Vec<SlotPtr> {
+        let mut slots = self.slots.lock().unwrap();
+        let rest = slots.len().saturating_sub(count);
+        slots.split_off(rest)
     }
 
     /// For the owner and for robbers alike.
@@ -95,7 +102,8 @@ enum DepotStep {
 enum MagazineStep {
     Pop,
     Push,
-    Fill(usize),
+    PopMany(usize),
+    PushMany(usize),
     TakeAll,
     Limit(usize),
     Rob,
@@ -112,7 +120,8 @@ fn magazine_step() -> impl Strategy<Value = MagazineStep> {
     prop_oneof![
         6 => Just(MagazineStep::Pop),
         6 => Just(MagazineStep::Push),
-        2 => (0..=DEPTH).prop_map(MagazineStep::Fill),
+        2 => (0..=DEPTH).prop_map(MagazineStep::PopMany),
+        2 => (0..=DEPTH).prop_map(MagazineStep::PushMany),
         1 => Just(MagazineStep::TakeAll),
         1 => (0..=DEPTH).prop_map(MagazineStep::Limit),
         2 => Just(MagazineStep::Rob),
@@ -182,11 +191,20 @@ proptest! {
                     prop_assert_eq!(stays, plain.push(slot));
                     hand.extend((!stays).then_some(slot));
                 }
-                MagazineStep::Fill(count) => {
+                MagazineStep::PopMany(count) => {
+                    let mut got = Loot::new();
+                    real.pop_many(count, &mut got);
+                    prop_assert_eq!(got.as_slice(), &plain.pop_many(count)[..]);
+                    let unwanted = got.len() / 2;
+                    real.uncount_hits(unwanted);
+                    hits += (got.len() - unwanted) as u64;
+                    hand.extend(got.as_slice());
+                }
+                MagazineStep::PushMany(count) => {
                     let moved = hand.split_off(hand.len() - count.min(hand.len()));
-                    let filled = real.fill(&moved).is_some();
-                    prop_assert_eq!(filled, plain.fill(&moved));
-                    hand.extend(moved.into_iter().filter(|_| !filled));
+                    let stay = real.push_many(&moved).is_some();
+                    prop_assert_eq!(stay, plain.push_many(&moved));
+                    hand.extend(moved.into_iter().filter(|_| !stay));
                 }
                 MagazineStep::TakeAll => {
                     let taken = real.take_all();

@@ -7,27 +7,28 @@
 use std::ptr::NonNull;
 
 use crate::engine::store::Store;
+use crate::engine::table::INDEX_BITS;
 use crate::memory::prefetch::prefetch_to_read;
-use crate::sync::{AtomicU32, BATCH, Cell};
+use crate::sync::{AtomicU32, BATCH, Cell, Ordering::*};
 
 /// Where in a slot the second cache line begins.
 const HIT_LINE: usize = 64;
 
 /// What the engine knows of a slot. Two cache lines with what the face keeps behind it: the first is used by whole
-/// batches only, the second by every hit.
+/// batches only and leads from one to the next, the second is used by every hit.
 #[repr(C)]
 pub(crate) struct Head {
     /// While this slot leads a batch in a depot: the other members' indices.
-    batch: [Cell<u32>; BATCH - 1],
-    /// While this slot leads a batch: members of the batch, itself included.
-    count: Cell<u32>,
+    followers: [Cell<u32>; BATCH - 1],
+    /// While this slot leads a batch: the index of the leader below it in the stack, and above these bits the number of
+    /// its followers. A thread whose pop came too late may read it at any time, hence atomic.
+    link: AtomicU32,
     /// Where it goes home to. Set when the slot gets its memory.
     store: Cell<*const Store>,
     index: u32,
-    /// While this slot leads a batch: the leader below it in the stack. A thread whose pop came too late may read it
-    /// at any time, hence atomic.
-    below: AtomicU32,
 }
+
+const _: () = assert!(BATCH <= 1 << (u32::BITS - INDEX_BITS), "a link has room for the number of followers");
 
 /// A slot with what a face keeps in it.
 #[repr(C, align(128))]
@@ -39,11 +40,10 @@ pub(crate) struct Slot<C> {
 impl<C> Slot<C> {
     pub(super) fn new(index: u32, store: *const Store, content: C) -> Self {
         let head = Head {
-            batch: std::array::from_fn(|_| Cell::new(0)),
-            count: Cell::new(0),
+            followers: std::array::from_fn(|_| Cell::new(0)),
+            link: AtomicU32::new(0),
             store: Cell::new(store),
             index,
-            below: AtomicU32::new(0),
         };
         Slot { head, content }
     }
@@ -100,12 +100,6 @@ impl SlotPtr {
         prefetch_to_read(self.0.cast::<u8>().map_addr(|addr| addr | HIT_LINE));
     }
 
-    /// Asks for the cache line that lists the batch, if this slot leads one.
-    #[inline(always)]
-    pub(super) fn prefetch_batch(self) {
-        prefetch_to_read(self.0.cast());
-    }
-
     /// # Safety
     /// The slot's table is alive.
     #[inline(always)]
@@ -120,10 +114,6 @@ impl Head {
         self.index
     }
 
-    pub(super) fn below(&self) -> &AtomicU32 {
-        &self.below
-    }
-
     /// The store this slot belongs to. Only the slot's holder may ask.
     pub(super) fn store(&self) -> *const Store {
         self.store.get()
@@ -133,17 +123,32 @@ impl Head {
         self.store.set(store);
     }
 
-    /// Makes this slot the leader of a batch with these followers. Only the slot's holder may ask.
-    pub(super) fn lead(&self, followers: &[SlotPtr]) {
-        for (place, slot) in self.batch.iter().zip(followers) {
+    /// Makes this slot the leader of a batch with these followers, on top of the leader `below`. Only the slot's holder may
+    /// ask.
+    pub(super) fn lead(&self, followers: &[SlotPtr], below: u32) {
+        for (place, slot) in self.followers.iter().zip(followers) {
             // SAFETY: the caller holds the followers as it holds the leader, so their table is alive.
             place.set(unsafe { slot.head() }.index);
         }
-        self.count.set(followers.len() as u32 + 1);
+        self.put_on(below, followers.len());
+    }
+
+    /// Puts this leader of so many followers on top of another. Only the slot's holder may ask.
+    pub(super) fn put_on(&self, below: u32, followers: usize) {
+        // Release pairs with the Acquire in `below`, for a thread that reads this too late.
+        self.link.store((followers as u32) << INDEX_BITS | below, Release);
+    }
+
+    /// The index of the leader below this one, if it leads a batch; anybody may ask.
+    pub(super) fn below(&self) -> u32 {
+        // Acquire pairs with the Release in `put_on`.
+        self.link.load(Acquire) & ((1 << INDEX_BITS) - 1)
     }
 
     /// The indices of the batch this slot leads, itself left out. Only the slot's holder may ask.
     pub(super) fn followers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.batch.iter().take(self.count.get() as usize - 1).map(Cell::get)
+        // Relaxed: written by who held the slot before, who handed it over.
+        let count = self.link.load(Relaxed) >> INDEX_BITS;
+        self.followers.iter().take(count as usize).map(Cell::get)
     }
 }

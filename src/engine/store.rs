@@ -147,7 +147,7 @@ impl Store {
         let (surplus, kept) = slots.split_at(slots.len().saturating_sub(mine.limit()));
         // SAFETY: the slots are ours, and the caller keeps the core by other means.
         unsafe { Store::put_back(self, surplus) };
-        match mine.fill(kept) {
+        match mine.push_many(kept) {
             Some(Stay::Open) => {}
             Some(Stay::Leave) => leave(cache, magazine),
             // SAFETY: refused, so still ours.
@@ -158,12 +158,12 @@ impl Store {
     /// Takes up to `count` slots out of this thread's magazine, and then out of the depot in as few exchanges as there are
     /// magazines full, into `each`.
     pub(super) fn take_many(&self, cache: &Cache, count: usize, mut each: impl FnMut(SlotPtr)) {
-        let magazine = self.magazine(cache);
-        let mut from_depot = count;
-        while let Some(slot) = magazine.filter(|_| from_depot > 0).and_then(Magazine::pop_again) {
-            from_depot -= 1;
-            each(slot);
+        let mut cached = Loot::new();
+        if let Some(magazine) = self.magazine(cache) {
+            magazine.pop_many(count, &mut cached);
         }
+        let from_depot = count - cached.len();
+        cached.drain().for_each(&mut each);
         if from_depot > 0 {
             self.take_from_depot(cache, from_depot, each);
         }
@@ -533,47 +533,58 @@ impl Store {
 /// slot kept. `lane` is the slot's store's, or NONE.
 #[inline(always)]
 pub(crate) unsafe fn put_cached(cache: &Cache, lane: Lane, slot: SlotPtr) -> bool {
-    // SAFETY: the caller's promises.
-    unsafe { put_with(cache, lane, slot, put_disturbed) }
-}
-
-/// # Safety
-/// As [`put_cached`].
-#[inline(always)]
-unsafe fn put_with(
-    cache: &Cache,
-    lane: Lane,
-    slot: SlotPtr,
-    disturbed: impl FnOnce(AtHand<'_>, NonNull<Magazine>, Unsettled) -> bool,
-) -> bool {
     let Some(magazine) = cache.magazine(lane) else { return false };
     match magazine.push(slot) {
         Push::Done => true,
         Push::Refused => false,
-        Push::Unsettled(push) => disturbed(cache.at_hand(), magazine.into(), push),
+        Push::Unsettled(push) => put_disturbed(cache.at_hand(), magazine.into(), push),
     }
 }
 
-/// As [`settle`]; then goes on with what the destructors of slots' contents panicked, since the hit path does not ask.
+/// What became of a push that met a request, seen to its end. False: the slot is still the caller's. Goes on with what
+/// the destructors of slots' contents panicked, since the hit path does not ask.
 #[cold]
 #[inline(never)]
 fn put_disturbed(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
-    let taken = settle(cache, magazine, push);
-    // A slot that is still the caller's was refused, and nothing was retired.
-    if taken {
-        panics::resume();
-    }
-    taken
-}
-
-/// What became of a push that met a request, seen to its end. False: the slot is still the caller's.
-fn settle(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bool {
     // SAFETY: this thread's, and not replaced before `leave`, which comes last.
     let stay = unsafe { magazine.as_ref() }.settle_push(push);
     if stay == Some(Stay::Leave) {
         cache.with(|cache| leave(cache, magazine));
     }
+    // A slot that is still the caller's was refused, and nothing was retired.
+    if stay.is_some() {
+        panics::resume();
+    }
     stay.is_some()
+}
+
+/// Puts as many of these slots as there is room for into this thread's magazine; the others are still the caller's.
+///
+/// # Safety
+/// As [`put_cached`], for each.
+unsafe fn put_in<'s>(cache: &Cache, lane: Lane, slots: &'s [SlotPtr]) -> &'s [SlotPtr] {
+    let Some(magazine) = cache.magazine(lane) else { return slots };
+    let (cached, rest) = slots.split_at(slots.len().min(magazine.room()));
+    match magazine.push_many(cached) {
+        Some(Stay::Open) => rest,
+        Some(Stay::Leave) => {
+            leave(cache, magazine.into());
+            rest
+        }
+        None => slots,
+    }
+}
+
+/// Puts slots back that were taken out of this thread's magazine of this lane, of one store, for nothing.
+///
+/// # Safety
+/// As [`put_cached`], for each.
+pub(crate) unsafe fn put_back(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
+    if let Some(magazine) = cache.magazine(lane).filter(|_| !slots.is_empty()) {
+        magazine.uncount_hits(slots.len());
+    }
+    // SAFETY: the caller's promises.
+    unsafe { put_many(cache, lane, slots) };
 }
 
 /// Takes slots of one store home: into the magazine as far as there is room or may be made, the rest to the depot in one
@@ -583,8 +594,7 @@ fn settle(cache: AtHand<'_>, magazine: NonNull<Magazine>, push: Unsettled) -> bo
 /// As [`put_cached`], for each.
 pub(crate) unsafe fn put_many(cache: &Cache, lane: Lane, slots: &[SlotPtr]) {
     // SAFETY: the caller's promises.
-    let cached = slots.iter().take_while(|&&slot| unsafe { put_with(cache, lane, slot, settle) }).count();
-    let rest = &slots[cached..];
+    let rest = unsafe { put_in(cache, lane, slots) };
     let Some(slot) = rest.first() else { return };
     // SAFETY: not taken, so held, which keeps table and store.
     let store = unsafe { slot.head() }.store();
@@ -641,7 +651,7 @@ unsafe fn flush(cache: &Cache, store: *const Store, magazine: NonNull<Magazine>,
     let mut rest = Loot::new();
     newer.iter().copied().chain([slot]).for_each(|slot| rest.add(slot));
     // SAFETY: as above.
-    match unsafe { magazine.as_ref() }.fill(rest.as_slice()) {
+    match unsafe { magazine.as_ref() }.push_many(rest.as_slice()) {
         Some(Stay::Open) => {}
         Some(Stay::Leave) => leave(cache, magazine),
         // SAFETY: refused, so still ours; the last use of the store.

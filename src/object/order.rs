@@ -106,7 +106,7 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     type Order = Order<T>;
 
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
-        let mut batch = reserved(order.count)?;
+        let mut batch = taken::empty_batch(&order.core, order.count)?;
         taken::obtain_many(&order.core, order.count, Overflow::Fail, &mut batch)?;
         Ok(batch)
     }
@@ -120,7 +120,7 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     }
 
     fn redeem(order: &mut Order<T>, grant: Grant) -> Option<Result<Self, Error>> {
-        let mut batch = match reserved(order.count) {
+        let mut batch = match taken::empty_batch(&order.core, order.count) {
             Ok(batch) => batch,
             Err(error) => return Some(Err(error)),
         };
@@ -131,11 +131,4 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     fn requested(order: &Order<T>) -> usize {
         order.count
     }
-}
-
-fn reserved<T: Reuse + Send + 'static>(count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
-    let mut batch = PooledBatch::new();
-    let requested = count.saturating_mul(size_of::<Pooled<T>>());
-    batch.reserve(count).map_err(|_| Error::OutOfMemory { requested })?;
-    Ok(batch)
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
@@ -68,7 +69,7 @@ impl<T: Reuse + Send> RefUnwindSafe for Pool<T> {}
 pub(crate) type ObjectCore<T> = CoreOf<ObjectKeeper<T>>;
 
 /// What an object pool keeps besides its slots.
-pub(crate) struct ObjectKeeper<T> {
+pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
     create: Create<T>,
     weigh: Option<Weigh<T>>,
     options: Options,
@@ -77,6 +78,7 @@ pub(crate) struct ObjectKeeper<T> {
     /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
     leaf: Arc<Node>,
     waits: Waits,
+    lists: Lists<Pooled<T>>,
     /// What the last new value weighed, and the next will weigh, probably.
     expected: AtomicUsize,
 }
@@ -99,16 +101,21 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
     fn shut(&self, core: &Core) {
         self.leaf.leave(core);
         budget::dismiss(&self.leaf, core);
+        self.lists.clear();
     }
 }
 
-impl<T> ObjectKeeper<T> {
+impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
     pub(crate) fn leaf(&self) -> &Arc<Node> {
         &self.leaf
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
         self.options.bounds.overflow
+    }
+
+    pub(crate) fn lists(&self) -> &Lists<Pooled<T>> {
+        &self.lists
     }
 
     pub(crate) fn waits(&self) -> &Waits {
@@ -185,6 +192,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             closed: AtomicBool::new(false),
             leaf,
             waits: Waits::default(),
+            lists: Lists::new(),
             expected: AtomicUsize::new(size_of::<T>()),
         };
         let store = |keeping| StoreConfig { weight: 1, keeping };
@@ -295,13 +303,8 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Errors
     /// That of the first value which [`try_get`](Self::try_get) would refuse. Those got before it have gone home.
     pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
-        let mut batch = PooledBatch::new();
-        let requested = count.saturating_mul(size_of::<Pooled<T>>());
-        batch.reserve(count).map_err(|_| Error::OutOfMemory { requested })?;
-        while batch.len() < count {
-            let Some(pooled) = taken::hit(&self.core) else { break };
-            batch.push(pooled);
-        }
+        let mut batch = taken::empty_batch(&self.core, count)?;
+        taken::hits(&self.core, count, &mut batch);
         let missing = count - batch.len();
         if missing > 0 {
             taken::obtain_many(&self.core, missing, self.keeper().overflow(), &mut batch)?;
@@ -355,6 +358,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
+        self.keeper().lists.clear();
         let freed = self.core.core().trim(keep_bytes);
         panics::resume();
         freed
@@ -438,7 +442,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             oversize: StoreStats::default(),
             unpooled: core.stats(UNPOOLED),
             waits: &self.keeper().waits,
-            overhead: core.overhead(),
+            overhead: self.keeper().lists.bytes() + core.overhead(),
         };
         Stats::of_objects(class, &besides)
     }

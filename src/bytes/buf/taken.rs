@@ -11,7 +11,9 @@ use crate::bytes::step_of;
 use crate::engine::batch::sealed::Idle;
 use crate::engine::cache;
 use crate::engine::core;
+use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
+use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
@@ -92,6 +94,57 @@ pub(in crate::bytes) fn hit(core: &ByteCore, size: usize) -> Option<Taken> {
     Some(Taken::of(slot, lane))
 }
 
+/// The hit path of many gets: slots taken out of this thread's magazine together, ahead of the requests for them.
+pub(in crate::bytes) struct Ahead<'a> {
+    core: &'a ByteCore,
+    /// The size that was asked for when they were taken.
+    size: usize,
+    lane: Lane,
+    slots: Loot,
+    /// Whether the last requests were of one size.
+    alike: bool,
+}
+
+impl<'a> Ahead<'a> {
+    pub(in crate::bytes) fn of(core: &'a ByteCore) -> Self {
+        Ahead { core, size: 0, lane: Lane::NONE, slots: Loot::new(), alike: true }
+    }
+
+    /// As [`hit`], if probably `more()` requests like this one follow.
+    #[inline(always)]
+    pub(in crate::bytes) fn hit(&mut self, size: usize, more: impl Fn() -> usize) -> Option<Taken> {
+        if self.size != size || self.slots.is_empty() {
+            self.take(size, more())?;
+        }
+        Some(Taken::of(self.slots.take_newest()?, self.lane))
+    }
+
+    #[inline(never)]
+    fn take(&mut self, size: usize, more: usize) -> Option<()> {
+        self.alike &= self.slots.is_empty();
+        self.put_back();
+        let lane = self.core.core().lane_at(step_of(size)?);
+        let count = if self.alike { more.saturating_add(1) } else { 1 };
+        cache::with(|cache| self.core.core().take_cached_many(cache, lane, count, &mut self.slots));
+        (self.size, self.lane) = (size, lane);
+        Some(())
+    }
+
+    fn put_back(&mut self) {
+        if !self.slots.is_empty() {
+            // SAFETY: taken out of this thread's magazine of this lane, so held, and as they were.
+            cache::with(|cache| unsafe { store::put_back(cache, self.lane, self.slots.as_slice()) });
+            self.slots.forget();
+        }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
 /// A slot for a buffer of at least `size` bytes: idle if there is one, else with fresh memory, else with what others
 /// have idle.
 #[cold]
@@ -161,9 +214,12 @@ pub(in crate::bytes) fn block_for(core: &ByteCore, size: usize) -> Result<(usize
 
 /// Up to `count` idle slots of a store, from this thread's cache, and from the depot in bulk.
 pub(in crate::bytes) fn obtain_idle(core: &ByteCore, store: usize, count: usize, mut each: impl FnMut(Taken)) {
+    let mut lane = None;
     core.core().take_many(store, count, |slot| {
         prefetch_bytes(slot);
-        each(Taken::of(slot, lane_home(core, store)));
+        // Known by now, for the store has been used.
+        let lane = *lane.get_or_insert_with(|| lane_home(core, store));
+        each(Taken::of(slot, lane));
     });
 }
 
@@ -194,6 +250,7 @@ pub(in crate::bytes) fn obtain_charged(
 
 /// Asks for the first bytes of a buffer that came into this thread's cache: another processor may have written them last,
 /// and to fetch them is most of what a buffer's way between threads costs.
+#[inline(always)]
 fn prefetch_bytes(slot: SlotPtr) {
     // SAFETY: the caller holds the slot, one of a byte pool.
     let held = unsafe { slot.cast::<Held>().as_ref() }.content();
@@ -309,6 +366,11 @@ impl Idle for PooledBuf {
     fn home(&self) -> usize {
         // SAFETY: the handle holds the slot.
         unsafe { core::home_of(self.slot()) }
+    }
+
+    fn lists(&self) -> &Lists<Self> {
+        // SAFETY: the handle holds the slot, one of a pool of this kind.
+        unsafe { ByteCore::of_slot(self.slot()) }.keeper().lists()
     }
 
     fn into_idle(self) -> Option<(SlotPtr, Lane)> {

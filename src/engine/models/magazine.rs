@@ -6,6 +6,7 @@ use loom::thread;
 
 use super::{assert_all_in_one_place, explore, full, slots, touch};
 use crate::engine::barrier::{self, Barrier, model};
+use crate::engine::depot::Loot;
 use crate::engine::magazine::{Magazine, Push, Stay};
 use crate::engine::slot::SlotPtr;
 use crate::sync::DEPTH;
@@ -59,23 +60,44 @@ impl Owner {
         self.held.append(&mut taken);
     }
 
-    fn fill(&mut self) {
+    fn pop_many(&mut self) {
+        let mut taken = Loot::new();
+        self.magazine.pop_many(2, &mut taken);
+        let mut taken: Vec<_> = taken.drain().collect();
+        taken.iter().for_each(|&slot| touch(slot));
+        self.pops += taken.len() as u64;
+        self.held.append(&mut taken);
+    }
+
+    fn put_one_back(&mut self) {
+        let before = self.pops;
+        self.pop_many();
+        if self.pops > before {
+            self.magazine.uncount_hits(1);
+            self.pops -= 1;
+            self.push();
+        }
+    }
+
+    fn push_many(&mut self) {
         let some = self.held.split_off(self.held.len().saturating_sub(2));
         some.iter().for_each(|&slot| touch(slot));
-        if self.magazine.fill(&some).is_none() {
+        if self.magazine.push_many(&some).is_none() {
             some.iter().for_each(|&slot| touch(slot));
             self.home.extend(some);
         }
     }
 
-    /// `p`op, p`u`sh, `F`lush all, `R`efill.
+    /// `p`op, p`u`sh, each with a capital letter for two at once, `F`lush all, pop two and put one `B`ack.
     fn run(&mut self, script: &str) {
         for step in script.chars() {
             match step {
                 'p' => self.pop(),
                 'u' => self.push(),
                 'F' => self.take_all(),
-                'R' => self.fill(),
+                'P' => self.pop_many(),
+                'U' => self.push_many(),
+                'B' => self.put_one_back(),
                 _ => unreachable!("no such step"),
             }
         }
@@ -162,8 +184,15 @@ fn a_second_robbery_finds_what_came_after_the_first() {
 
 #[test]
 fn whole_magazines_move_past_a_robber() {
-    robbery(Asymmetric, 3, "FRp", 1, 2, if full() { None } else { Some(4) });
-    robbery(Asymmetric, 2, "FRF", 1, 1, None);
+    robbery(Asymmetric, 3, "FUp", 1, 2, if full() { None } else { Some(4) });
+    robbery(Asymmetric, 2, "FUF", 1, 1, None);
+}
+
+#[test]
+fn several_slots_move_past_a_robber() {
+    robbery(Asymmetric, 3, "PU", 1, 1, None);
+    robbery(Asymmetric, 1, "UP", 1, 2, if full() { None } else { Some(4) });
+    robbery(Asymmetric, 3, "Bpu", 1, 2, if full() { None } else { Some(4) });
 }
 
 #[test]
@@ -180,7 +209,9 @@ fn without_the_system_call_fences_do() {
 
 #[test]
 fn the_orderings_carry_the_data_without_any_fence() {
-    for (inside, script) in [(0, "u"), (1, "pu"), (1, "uu"), (2, "puu"), (1, "upu"), (2, "pupu"), (2, "FR"), (1, "p")] {
+    for (inside, script) in
+        [(0, "u"), (1, "pu"), (1, "uu"), (2, "puu"), (1, "upu"), (2, "pupu"), (2, "FU"), (1, "p"), (3, "PU"), (1, "UP")]
+    {
         already_asked(inside, script);
     }
 }

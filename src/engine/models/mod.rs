@@ -4,6 +4,7 @@
 
 mod core;
 mod depot;
+mod lists;
 mod magazine;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

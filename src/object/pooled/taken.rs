@@ -8,7 +8,9 @@ use crate::engine::batch::PooledBatch;
 use crate::engine::batch::sealed::Idle;
 use crate::engine::cache;
 use crate::engine::core::{self, Core};
+use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
+use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
@@ -34,6 +36,19 @@ pub(in crate::object) fn hit<T: Reuse + Send + 'static>(core: &ObjectCore<T>) ->
     let slot = cache::with(|cache| core.core().take_cached(cache, lane))?;
     // SAFETY: taken, so held; a slot of this pool.
     Some(unsafe { Pooled::new(slot, lane) })
+}
+
+/// The hit path of many gets: up to `count` values that this thread's cache has.
+pub(in crate::object) fn hits<T: Reuse + Send + 'static>(
+    core: &ObjectCore<T>,
+    count: usize,
+    batch: &mut PooledBatch<Pooled<T>>,
+) {
+    let lane = core.core().lane_at(STORE);
+    let mut slots = Loot::new();
+    cache::with(|cache| core.core().take_cached_many(cache, lane, count, &mut slots));
+    // SAFETY: taken, so held; slots of this pool.
+    slots.drain().for_each(|slot| batch.push_with(|| unsafe { Pooled::new(slot, lane) }));
 }
 
 /// A value that this thread's cache does not have.
@@ -94,6 +109,15 @@ pub(in crate::object) fn handed_over<T: Reuse + Send + 'static>(core: &ObjectCor
     core.core().count_handed_over(STORE);
     // SAFETY: in hand; a slot of this pool, whose line it was handed over in.
     unsafe { Pooled::new(spare.into_slot(), lane_home(core)) }
+}
+
+/// A batch with room for `count` values.
+pub(in crate::object) fn empty_batch<T: Reuse + Send + 'static>(
+    core: &ObjectCore<T>,
+    count: usize,
+) -> Result<PooledBatch<Pooled<T>>, Error> {
+    let requested = count.saturating_mul(size_of::<Pooled<T>>());
+    PooledBatch::with_room(core.keeper().lists(), count).map_err(|_| Error::OutOfMemory { requested })
 }
 
 /// `count` values, or none.
@@ -384,6 +408,11 @@ impl<T: Reuse + Send + 'static> Idle for Pooled<T> {
     fn home(&self) -> usize {
         // SAFETY: the handle holds the slot.
         unsafe { core::home_of(self.slot()) }
+    }
+
+    fn lists(&self) -> &Lists<Self> {
+        // SAFETY: the handle holds the slot, one of a pool of this kind.
+        unsafe { ObjectCore::<T>::of_slot(self.slot()) }.keeper().lists()
     }
 
     fn into_idle(self) -> Option<(SlotPtr, Lane)> {

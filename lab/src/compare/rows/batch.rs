@@ -1,5 +1,5 @@
-//! 64 buffers that all change threads in one message: got and dropped one by one, as every contender can, and as one
-//! batch of millpond's. Both in a `Vec` of handles, so that queue and allocator do the same for both.
+//! 64 buffers that all change threads: got and dropped one by one, as every contender can, sent together in a `Vec` of
+//! handles; as one batch of millpond's; and by single operations of millpond's alone, each buffer sent for itself.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -18,6 +18,7 @@ const PLACES: usize = 4;
 /// Messages passed at least in a turn.
 const LEAST: u64 = 1 << 8;
 const BATCH: &str = "millpond, as one batch";
+const SINGLES: &str = "millpond, each sent alone";
 
 pub fn rows() -> Vec<Row> {
     [Use::Pass, Use::Touch].map(across).into()
@@ -25,12 +26,13 @@ pub fn rows() -> Vec<Row> {
 
 fn across(work: Use) -> Row {
     let name = format!("batch-across/{}", work.name());
-    let operation = format!("{COUNT} of 4KiB got{}, sent in one message, received and dropped", work.words());
+    let operation = format!("{COUNT} of 4KiB got{}, sent, received and dropped", work.words());
     let row = beside_the_queue(Row::new(name, operation, OneByOne(work)).threads(2, LEAST), 1, PLACES);
     let others = row.entries;
     let entries = Box::new(move || {
         let mut entries = others();
         entries.push(Entry { contender: BATCH, kind: Kind::Millpond, cell: Ok(Box::new(as_one_batch(work))) });
+        entries.push(Entry { contender: SINGLES, kind: Kind::Millpond, cell: Ok(Box::new(each_alone(work))) });
         entries
     });
     Row { entries, ..row }
@@ -102,11 +104,36 @@ fn as_one_batch(work: Use) -> impl Fn(u64) -> Duration {
     let pool = BufferPool::new();
     move |messages| match work {
         Use::Pass => batches(&pool, messages, |_| {}),
-        Use::Touch => batches(&pool, messages, |buf| {
-            buf[0] = 1;
-            black_box(&mut buf[0]);
-        }),
+        Use::Touch => batches(&pool, messages, touch),
     }
+}
+
+fn each_alone(work: Use) -> impl Fn(u64) -> Duration {
+    let pool = BufferPool::new();
+    move |messages| match work {
+        Use::Pass => singles(&pool, messages, |_| {}),
+        Use::Touch => singles(&pool, messages, touch),
+    }
+}
+
+fn singles(pool: &BufferPool, messages: u64, work: impl Fn(&mut PooledBuf) + Sync) -> Duration {
+    let queue = Queue::new(PLACES * COUNT);
+    let request = black_box(Recycled(BYTES));
+    let send = || {
+        for _ in 0..COUNT {
+            let mut buf = pool.get(request);
+            work(&mut buf);
+            queue.send(buf);
+        }
+    };
+    let receive = || (0..COUNT).for_each(|_| work(&mut queue.receive()));
+    let warm_up = || drop(black_box(pool.get(request)));
+    handover::pass(1, messages, send, receive, warm_up, || {})
+}
+
+fn touch(buf: &mut PooledBuf) {
+    buf[0] = 1;
+    black_box(&mut buf[0]);
 }
 
 fn batches(pool: &BufferPool, messages: u64, work: impl Fn(&mut PooledBuf) + Sync) -> Duration {
@@ -154,6 +181,11 @@ mod tests {
         contenders::each(&mut Counted);
         let (pool, touches) = (BufferPool::new(), AtomicU64::new(0));
         batches(&pool, MESSAGES, |buf| {
+            assert_eq!(buf.len(), BYTES);
+            touches.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(touches.swap(0, Ordering::Relaxed), TOUCHES);
+        singles(&pool, MESSAGES, |buf| {
             assert_eq!(buf.len(), BYTES);
             touches.fetch_add(1, Ordering::Relaxed);
         });
