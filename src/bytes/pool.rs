@@ -95,7 +95,7 @@ impl Keeper for ByteKeeper {
 
     fn shut(&self, core: &Core) {
         self.leaf.leave(core);
-        budget::dismiss(&self.leaf, core);
+        budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
     }
 }
@@ -208,7 +208,7 @@ impl BufferPool {
                 .collect(),
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
-            waits: Waits::default(),
+            waits: Waits::new(),
             lists: Lists::new(),
             builder: builder.clone(),
         };
@@ -220,7 +220,7 @@ impl BufferPool {
             thread_cache: options.thread_cache,
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
-        pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold());
+        pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);
         for &(size, count) in options.prefill {
             pool.prefill(size, count)?;
         }

@@ -80,7 +80,9 @@ impl<H: Return> PooledBatch<H> {
         let len = self.handles.len();
         assert!(len < self.handles.capacity(), "room is reserved first");
         // SAFETY: within the capacity.
-        unsafe { self.handles.as_mut_ptr().add(len).write(make()) };
+        let place = unsafe { self.handles.as_mut_ptr().add(len) };
+        // SAFETY: room for a handle, which `make` cannot reach.
+        unsafe { place.write(make()) };
         // SAFETY: written above.
         unsafe { self.handles.set_len(len + 1) };
     }
@@ -121,7 +123,7 @@ impl<H: Return> Run<H> {
 
     /// Gives the pool the memory of a list, if slots in hand keep the pool.
     fn keep(&self, list: Vec<H>) {
-        if self.slots.len() > 0 {
+        if !self.slots.is_empty() {
             // SAFETY: a slot of this store keeps the core, and that the lists.
             unsafe { &*self.lists }.keep(list);
         }

@@ -88,16 +88,23 @@ pub(crate) struct Core {
     offer: unsafe fn(*const Core, Spare),
     told_shut: unsafe fn(*const Core),
     free: unsafe fn(*const Core),
-    refs: AtomicUsize,
-    handles: AtomicUsize,
-    /// Bytes of all slots that have memory.
-    footprint: AtomicUsize,
     /// Somebody waits for memory, or did a moment ago: what comes home is offered to the keeper.
     attention: AtomicBool,
     /// Since attention was raised, everything that lay in caches has been offered.
     attended: AtomicBool,
     /// Returns to come until attention is lowered.
     restless: AtomicU32,
+    counts: Counts,
+}
+
+/// What handles and slots count: on cache lines of their own, because others read on every slow path what stands beside
+/// them.
+#[repr(align(128))]
+struct Counts {
+    refs: AtomicUsize,
+    handles: AtomicUsize,
+    /// Bytes of all slots that have memory.
+    footprint: AtomicUsize,
 }
 
 /// A core with the face's own state.
@@ -140,12 +147,10 @@ impl<K: Keeper> Handle<K> {
             offer: offer::<K>,
             told_shut: told_shut::<K>,
             free: free::<K>,
-            refs: AtomicUsize::new(1),
-            handles: AtomicUsize::new(1),
-            footprint: AtomicUsize::new(0),
             attention: AtomicBool::new(false),
             attended: AtomicBool::new(false),
             restless: AtomicU32::new(0),
+            counts: Counts { refs: AtomicUsize::new(1), handles: AtomicUsize::new(1), footprint: AtomicUsize::new(0) },
         };
         let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
             handle_alloc_error(Layout::new::<CoreOf<K>>())
@@ -176,7 +181,7 @@ fn next_id() -> u64 {
 impl<K: Keeper> Clone for Handle<K> {
     fn clone(&self) -> Self {
         // Relaxed: the new handle is made from one that exists.
-        let before = self.core().handles.fetch_add(1, Relaxed);
+        let before = self.core().counts.handles.fetch_add(1, Relaxed);
         assert!(before < usize::MAX / 2, "too many handles of one pool");
         Handle(self.0)
     }
@@ -185,7 +190,7 @@ impl<K: Keeper> Clone for Handle<K> {
 impl<K: Keeper> Drop for Handle<K> {
     fn drop(&mut self) {
         // AcqRel: what was done through other handles happens before the shutting.
-        if self.core().handles.fetch_sub(1, AcqRel) == 1 {
+        if self.core().counts.handles.fetch_sub(1, AcqRel) == 1 {
             self.core().shut();
             // SAFETY: the handles' hold, given up once.
             unsafe { Core::release(self.0.as_ptr().cast()) };
@@ -240,7 +245,7 @@ impl<K: Keeper> CoreOf<K> {
         // SAFETY: ours, not yet shown to anybody.
         unsafe { slot.head() }.set_store(store);
         store.count_birth(bytes);
-        core.footprint.fetch_add(bytes, Relaxed);
+        core.counts.footprint.fetch_add(bytes, Relaxed);
         store.make_room();
         Ok(slot)
     }
@@ -335,7 +340,7 @@ impl Core {
 
     /// Bytes that may lie idle beyond the limit, counting every place in a magazine as taken.
     pub(super) fn excess_bytes(&self) -> usize {
-        let (footprint, limit) = (self.footprint.load(Relaxed), self.limits.max_idle);
+        let (footprint, limit) = (self.counts.footprint.load(Relaxed), self.limits.max_idle);
         // One load in the common case.
         if footprint <= limit {
             return 0;
@@ -443,7 +448,7 @@ impl Core {
     pub(crate) fn count_weight(&self, class: usize, from: usize, to: usize) {
         self.stores[class].count_weight(from, to);
         // Wraps like the difference itself.
-        self.footprint.fetch_add(to.wrapping_sub(from), Relaxed);
+        self.counts.footprint.fetch_add(to.wrapping_sub(from), Relaxed);
     }
 
     /// A birth that no get asked for.
@@ -483,11 +488,6 @@ impl Core {
         unsafe { (self.told_shut)(self.whole()) };
     }
 
-    /// Whether nothing lies idle here any more, nor ever will.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.stores[0].is_closed()
-    }
-
     /// The pointer to the whole that a core was made from.
     fn whole(&self) -> *const Core {
         self.stores[0].core_ptr()
@@ -506,7 +506,7 @@ impl Core {
 
     pub(super) fn retain(&self) {
         // Relaxed: the caller has another hold.
-        self.refs.fetch_add(1, Relaxed);
+        self.counts.refs.fetch_add(1, Relaxed);
     }
 
     /// One hold fewer; the last frees the core.
@@ -515,7 +515,7 @@ impl Core {
     /// The caller gives up a hold of its own, and does not touch the core afterwards unless it has another.
     pub(super) unsafe fn release(core: *const Core) {
         // SAFETY: the caller's hold. By pointer, because the core may be gone before this returns.
-        let refs = unsafe { &raw const (*core).refs };
+        let refs = unsafe { &raw const (*core).counts.refs };
         // SAFETY: as above. Release: what this holder did to the core happens before it is freed.
         if unsafe { &*refs }.fetch_sub(1, Release) == 1 {
             // Acquire pairs with the other holders' Release. A load and not a fence, for ThreadSanitizer's sake.
@@ -543,7 +543,7 @@ impl Core {
         // SAFETY: made for this kind of core; the slot is held.
         let bytes = unsafe { (this.vacate)(core, slot, store.class()) };
         store.count_death(bytes);
-        this.footprint.fetch_sub(bytes, Relaxed);
+        this.counts.footprint.fetch_sub(bytes, Relaxed);
         this.vacant.announce(1);
         // SAFETY: held until here. The slot's own hold on the core, given up last, keeps it meanwhile.
         unsafe { Depot::push(&this.vacant, &[slot], 1, Heed::Nothing) };

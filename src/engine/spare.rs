@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::engine::core::{Core, CoreRef, class_of};
+use crate::engine::core::{Core, class_of};
 use crate::engine::slot::SlotPtr;
 use crate::engine::store::Store;
 
@@ -28,14 +28,6 @@ impl Spare {
     pub(crate) fn class(&self) -> usize {
         // SAFETY: held.
         unsafe { class_of(self.0) }
-    }
-
-    /// Whether it is a slot of this core.
-    pub(crate) fn is_of(&self, core: &CoreRef) -> bool {
-        // SAFETY: held, so its table is there.
-        let store = unsafe { self.0.head() }.store();
-        // SAFETY: held, so its store is there.
-        core.is(unsafe { &*store }.core_ptr())
     }
 
     /// Puts it into the depot, whoever waits; or gives it back where nothing may lie any more.

@@ -329,8 +329,11 @@ impl Store {
             }
             magazine.request_attention();
         }
-        self.places.fetch_sub(magazine.limit(), Relaxed);
-        magazine.set_limit(0);
+        // Mostly none already; and a subtraction would take the cache line from the other threads.
+        if magazine.limit() > 0 {
+            self.places.fetch_sub(magazine.limit(), Relaxed);
+            magazine.set_limit(0);
+        }
         true
     }
 

@@ -100,7 +100,7 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
 
     fn shut(&self, core: &Core) {
         self.leaf.leave(core);
-        budget::dismiss(&self.leaf, core);
+        budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
     }
 }
@@ -191,7 +191,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             options,
             closed: AtomicBool::new(false),
             leaf,
-            waits: Waits::default(),
+            waits: Waits::new(),
             lists: Lists::new(),
             expected: AtomicUsize::new(size_of::<T>()),
         };
@@ -200,7 +200,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         // Returns that weigh are slow, so gets of such a pool need not be fast; see `lane_home`.
         let step = Some(STORE).filter(|_| !weighs);
         let pool = Pool { core: Handle::new(keeper, &stores, [step], limits), _resume: Resume };
-        pool.keeper().leaf.join(name, pool.core.core().hold());
+        pool.keeper().leaf.join(name, pool.core.core().hold(), &pool.keeper().waits);
         taken::stock(&pool.core, prefill)?;
         Ok(pool)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -91,23 +91,53 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a pool's users have waited.
-#[derive(Debug, Default)]
+/// What a pool's users have waited. On cache lines of its own, as every wait writes here.
+#[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Waits {
+    /// The pool's number among those of its tree, or [`NO_NUMBER`].
+    number: AtomicU32,
     waiting: AtomicU64,
     count: AtomicU64,
     nanos: AtomicU64,
     longest: AtomicU64,
 }
 
+/// Of a pool that has not joined a tree, or has left it.
+const NO_NUMBER: u32 = u32::MAX;
+
 impl Waits {
-    /// Under the lock of the pool's lines, as all changes.
+    pub(crate) fn new() -> Self {
+        Waits {
+            number: AtomicU32::new(NO_NUMBER),
+            waiting: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            nanos: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+        }
+    }
+
+    /// The pool's number in its tree. Under the lock of its lines, as all that follow.
+    pub(crate) fn number(&self) -> Option<u32> {
+        Some(self.number.load(Relaxed)).filter(|&number| number != NO_NUMBER)
+    }
+
+    pub(crate) fn join(&self, number: u32) {
+        self.number.store(number, Relaxed);
+    }
+
+    /// The number that it had.
+    pub(crate) fn leave(&self) -> Option<u32> {
+        let number = self.number();
+        self.number.store(NO_NUMBER, Relaxed);
+        number
+    }
+
     pub(crate) fn begin(&self) {
         self.waiting.store(self.waiting() + 1, Relaxed);
         self.count.store(self.count() + 1, Relaxed);
     }
 
-    /// Under the lock of the pool's lines.
     pub(crate) fn end(&self, waited: Duration) {
         let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
         self.waiting.store(self.waiting() - 1, Relaxed);
@@ -257,7 +287,7 @@ impl<H: Awaited> Drop for Acquire<H> {
     fn drop(&mut self) {
         if let State::Waits { place, since } = self.state {
             let site = H::site(&self.order);
-            leave(site.leaf, site.waits, since, place);
+            leave(site.leaf, site.core, site.waits, since, place);
             panics::resume();
         }
     }

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn the_table_is_aligned() {
         let class = ClassStats { size: 4096, gets: 1_000_000, cache_hits: 999_999, fresh: 1, ..ClassStats::default() };
-        let waits = Waits::default();
+        let waits = Waits::new();
         let besides =
             Besides { oversize: StoreStats::default(), unpooled: StoreStats::default(), waits: &waits, overhead: 0 };
         let stats = Stats::of_bytes(vec![class], &besides);

@@ -43,10 +43,20 @@ struct Queue {
     tickets: u64,
     entries: Vec<Option<Entry>>,
     free_entries: Vec<usize>,
+    /// All pools of the tree. An entry names its pool by the place here, because a hold on it would be two writes to
+    /// memory that every thread at work on the pool reads.
+    pools: Vec<Option<Pool>>,
+    free_pools: Vec<u32>,
     lines: Vec<Line>,
     free_lines: Vec<usize>,
     /// How often attention was lowered in a pool of this tree, or a pool joined it.
     changed: u64,
+}
+
+/// A pool that is not shut.
+struct Pool {
+    leaf: Arc<Node>,
+    core: CoreRef,
 }
 
 /// Keys of the first and the last entry.
@@ -60,10 +70,10 @@ struct Line {
 #[repr(align(128))]
 struct Entry {
     ticket: u64,
-    leaf: Arc<Node>,
-    core: CoreRef,
     demand: Demand,
-    /// Where it stands, or stood: so many steps above the leaf.
+    /// The number of its pool. Of no meaning when the wait is over, for the pool may be closed.
+    pool: u32,
+    /// Where it stands, or stood: so many steps above the pool's leaf.
     depth: u32,
     before: Key,
     behind: Key,
@@ -176,9 +186,11 @@ impl Tree {
         self.given.load(Relaxed)
     }
 
-    /// One more stands in line, or is about to. Changed under the lock alone.
-    fn count_in(&self) {
-        self.waiting.store(self.waiting.load(Relaxed) + 1, Relaxed);
+    /// One more stands in line, or is about to; whether it is the first. Changed under the lock alone.
+    fn count_in(&self) -> bool {
+        let others = self.waiting.load(Relaxed);
+        self.waiting.store(others + 1, Relaxed);
+        others == 0
     }
 
     /// One fewer. Changed under the lock alone.
@@ -187,9 +199,10 @@ impl Tree {
     }
 
     /// Has a pool join the tree. Who is raising attention meanwhile looks again.
-    pub(super) fn join(&self, work: impl FnOnce()) {
+    pub(super) fn join(&self, leaf: &Arc<Node>, core: CoreRef, waits: &Waits, work: impl FnOnce()) {
         let mut queue = self.lock();
         queue.changed += 1;
+        waits.join(queue.add_pool(Pool { leaf: leaf.clone(), core }));
         work();
         drop(queue);
     }
@@ -236,7 +249,7 @@ pub(crate) fn stand(
     // Cloned, and dropped if it is not kept, without the lock.
     let mut waker = Some(waker.clone());
     let mut queue = leaf.tree().lock();
-    let stood = queue.admit(leaf, core, demand, ticket, &mut waker, &mut after);
+    let stood = queue.admit(leaf, core, waits, demand, ticket, &mut waker, &mut after);
     if let Ok(Stood::Waits(place)) = &stood {
         waits.begin();
         let at = queue.must_search(place.key);
@@ -287,7 +300,7 @@ pub(crate) fn fetch(
 }
 
 /// Gives up a place, with all that may have been granted there.
-pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Place) {
+pub(crate) fn leave(leaf: &Arc<Node>, core: &Core, waits: &Waits, since: Instant, place: Place) {
     let waited = since.elapsed();
     let mut queue = leaf.tree().lock();
     let entry = queue.remove(place.key);
@@ -295,17 +308,17 @@ pub(crate) fn leave(leaf: &Arc<Node>, waits: &Waits, since: Instant, place: Plac
     drop(queue);
     match entry.state {
         State::Standing(_) => {
-            serve(&entry.leaf);
+            serve(leaf);
             // What lay ready for it may be of use to those who wait above, too.
-            entry.at().path().for_each(press);
-            press_covered(&entry.leaf);
+            entry.at(leaf).path().for_each(press);
+            press_covered(leaf);
         }
         State::Failed(_) => {}
         State::Granted(grant) => {
             let (spares, charged) = grant.into_parts();
-            spares.for_each(|spare| offer(&entry.leaf, &entry.core, spare));
+            spares.for_each(|spare| offer(leaf, core, spare));
             if !charged.is_nothing() {
-                entry.leaf.release(charged);
+                leaf.release(charged);
             }
         }
     }
@@ -390,18 +403,17 @@ pub(crate) fn offer(leaf: &Arc<Node>, core: &Core, spare: Spare) {
     after.run();
 }
 
-/// Tells all who wait for memory of a pool that it is closed.
-pub(crate) fn dismiss(leaf: &Arc<Node>, core: &Core) {
-    // With the fence in `Queue::admit`.
-    fence(SeqCst);
-    if !leaf.tree().has_waiters() {
-        return;
-    }
+/// A pool is shut, and leaves the tree: tells all who wait for its memory.
+pub(crate) fn dismiss(leaf: &Arc<Node>, waits: &Waits) {
     let mut after = Aftermath::default();
-    leaf.tree().lock().dismiss(core, &mut after);
+    let left = leaf.tree().lock().dismiss(waits, &mut after);
     after.run();
-    serve(leaf);
-    leaf.path().for_each(press);
+    // The hold on the core, without the lock.
+    drop(left);
+    if leaf.tree().has_waiters() {
+        serve(leaf);
+        leaf.path().for_each(press);
+    }
 }
 
 /// Serves and presses for those who stand at a node whose limit has changed.
@@ -414,13 +426,14 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
 }
 
 impl Entry {
-    fn at(&self) -> &Arc<Node> {
-        at(&self.leaf, self.depth as usize)
+    /// Where it stands, or stood, given the leaf of its pool.
+    fn at<'a>(&self, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
+        at(leaf, self.depth as usize)
     }
 
     /// The nodes below the one where it stands that have a minimum.
-    fn covering(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.leaf.path().take(self.depth as usize).filter(|node| node.min() > 0)
+    fn covering<'a>(&self, leaf: &'a Arc<Node>) -> impl Iterator<Item = &'a Arc<Node>> {
+        leaf.path().take(self.depth as usize).filter(|node| node.min() > 0)
     }
 
     /// What it waited for, of an entry that stands no more.

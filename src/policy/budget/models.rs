@@ -43,7 +43,7 @@ impl Keeper for Charged {
 
     fn shut(&self, core: &Core) {
         self.leaf.leave(core);
-        dismiss(&self.leaf, core);
+        dismiss(&self.leaf, &self.waits);
     }
 }
 
@@ -66,8 +66,8 @@ impl Pool {
         let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
         let handle =
-            Handle::new(Charged { leaf, waits: Waits::default(), freed: freed.clone() }, &[store], [Some(0)], limits);
-        handle.keeper().leaf.join(None, handle.core().hold());
+            Handle::new(Charged { leaf, waits: Waits::new(), freed: freed.clone() }, &[store], [Some(0)], limits);
+        handle.keeper().leaf.join(None, handle.core().hold(), &handle.keeper().waits);
         Pool { handle, freed }
     }
 
@@ -280,7 +280,8 @@ fn a_cancelled_wait_passes_its_turn_on() {
             panic!("there is only one slot, and it is out");
         };
         let theirs = pool.clone();
-        let quitter = thread::spawn(move || leave(theirs.leaf(), theirs.waits(), Instant::now(), first));
+        let quitter =
+            thread::spawn(move || leave(theirs.leaf(), theirs.handle.core(), theirs.waits(), Instant::now(), first));
         let cache = Cache::new();
         held.put(&cache);
         pool.wait_in(second, &bells[1]).expect("it comes home").put(&cache);
@@ -322,6 +323,24 @@ fn a_raised_limit_wakes_who_waits() {
         pool.wait().expect("there is room for it then").put(&cache);
         raiser.join().unwrap();
         held.put(&cache);
+        end(pool, &budget, &[&cache]);
+    });
+}
+
+/// Attention that is left from an earlier wait spares the search, and with it the fence there.
+#[test]
+fn a_release_wakes_who_waits_while_attention_lasts() {
+    explore(None, || {
+        let budget = Budget::new(64);
+        let pool = Pool::on(&budget);
+        budget.node().reserve(SLOT).ok().expect("there is room for it").keep();
+        let Ok(Stood::Waits(earlier)) = pool.stand(&Bell::new()) else { panic!("nothing is free") };
+        leave(pool.leaf(), pool.handle.core(), pool.waits(), Instant::now(), earlier);
+        let same = budget.clone();
+        let releaser = thread::spawn(move || same.node().release(SLOT));
+        let cache = Cache::new();
+        pool.wait().expect("its turn comes").put(&cache);
+        releaser.join().unwrap();
         end(pool, &budget, &[&cache]);
     });
 }
@@ -512,7 +531,8 @@ fn a_cancelled_wait_leaves_its_room_to_the_next() {
             panic!("there is room for one, and somebody before it");
         };
         let theirs = pool.clone();
-        let quitter = thread::spawn(move || leave(theirs.leaf(), theirs.waits(), Instant::now(), first));
+        let quitter =
+            thread::spawn(move || leave(theirs.leaf(), theirs.handle.core(), theirs.waits(), Instant::now(), first));
         let cache = Cache::new();
         pool.wait_in(second, &bells[1]).expect("there is room for it").put(&cache);
         quitter.join().unwrap();

@@ -14,6 +14,7 @@ use std::iter;
 use std::sync::{Arc, Weak};
 
 use crate::engine::core::{Core, CoreRef, Reach};
+use crate::policy::acquire::Waits;
 use crate::policy::budget::line::{Tree, cover_changed, serve};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::*, fence, locked};
 
@@ -438,9 +439,9 @@ impl Node {
     }
 
     /// Makes a pool known to those that look for memory under this node. Its slots come home to who waits already.
-    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef) {
+    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef, waits: &Waits) {
         // Under the tree's lock: who comes to wait either finds the pool, or has been seen here.
-        self.tree.join(|| {
+        self.tree.join(self, core.clone(), waits, || {
             let waited_for = self.path().any(|node| node.waited_at.load(Relaxed) || node.raised.load(Relaxed));
             if waited_for {
                 core.raise_attention();

@@ -4,9 +4,10 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Aftermath, Entry, Key, Outcome, Place, Queue, State, Stood};
+use super::{Aftermath, Entry, Key, Outcome, Place, Pool, Queue, State, Stood};
 use crate::engine::core::Core;
 use crate::engine::spare::Spare;
+use crate::policy::acquire::Waits;
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::node::{Amount, Node, Who};
 use crate::policy::error::Error;
@@ -21,6 +22,33 @@ impl Queue {
         self.entries[key].as_mut().expect("a key is given up with its entry")
     }
 
+    /// Gives a pool a number.
+    pub(super) fn add_pool(&mut self, pool: Pool) -> u32 {
+        let number = self.free_pools.pop().unwrap_or(self.pools.len() as u32);
+        if number as usize == self.pools.len() {
+            self.pools.push(None);
+        }
+        self.pools[number as usize] = Some(pool);
+        number
+    }
+
+    /// The pool of somebody who stands in line.
+    pub(super) fn pool_of(&self, entry: &Entry) -> &Pool {
+        self.pools[entry.pool as usize].as_ref().expect("nobody waits for a pool that has left")
+    }
+
+    /// Somebody who stands in line, and its pool.
+    fn standing(&self, key: usize) -> (&Entry, &Pool) {
+        let entry = self.entry(key);
+        (entry, self.pool_of(entry))
+    }
+
+    /// Where somebody stands.
+    fn place_of(&self, key: usize) -> &Arc<Node> {
+        let (entry, pool) = self.standing(key);
+        entry.at(&pool.leaf)
+    }
+
     /// Who comes first of those who wait at a node: in its line, or above it for what its minimum may come to cover.
     pub(super) fn first_at(&self, node: &Arc<Node>) -> Option<usize> {
         let here = self.lines[node.line()].first;
@@ -32,7 +60,7 @@ impl Queue {
 
     /// Who comes first of those from under a node who stand above it.
     pub(super) fn first_above(&self, node: &Arc<Node>) -> Option<usize> {
-        let from_here = |&key: &usize| self.entry(key).leaf.path().any(|below| Arc::ptr_eq(below, node));
+        let from_here = |&key: &usize| self.standing(key).1.leaf.path().any(|below| Arc::ptr_eq(below, node));
         let firsts = node.path().skip(1).filter_map(|above| self.members(above).find(from_here));
         firsts.min_by_key(|&key| self.entry(key).ticket)
     }
@@ -51,6 +79,7 @@ impl Queue {
         &mut self,
         leaf: &Arc<Node>,
         core: &Core,
+        waits: &Waits,
         demand: Demand,
         ticket: Option<u64>,
         waker: &mut Option<Waker>,
@@ -63,12 +92,11 @@ impl Queue {
             self.tickets += 1;
             self.tickets
         });
-        leaf.tree().count_in();
-        // With the fences of those who release, close or set limits: either we see what they did, or they see us.
-        fence(SeqCst);
-        if core.is_shut() {
-            leaf.tree().count_out();
-            return Err(Error::Closed);
+        let Some(pool) = waits.number() else { return Err(Error::Closed) };
+        if leaf.tree().count_in() {
+            // With the fences of those who release or set limits: either we see what they did, or they see us. Who comes
+            // after others sees what these saw, by the lock.
+            fence(SeqCst);
         }
         let behind_others = self.first_ticket(leaf).is_some_and(|first| first < ticket);
         let granted = if behind_others { Err(0) } else { self.try_grant(leaf, core, &demand, ticket, after) };
@@ -82,9 +110,8 @@ impl Queue {
         core.be_restless();
         let entry = Entry {
             ticket,
-            leaf: leaf.clone(),
-            core: core.hold(),
             demand,
+            pool,
             depth: depth as u32,
             before: Key::NONE,
             behind: Key::NONE,
@@ -102,9 +129,9 @@ impl Queue {
     /// Where somebody has come to stand, if memory must be looked for there: because nobody has done so, or because it is
     /// the first.
     pub(super) fn must_search(&self, key: usize) -> Option<Arc<Node>> {
-        let at = self.entry(key).at();
+        let at = self.place_of(key);
         let searched = at.raised().load(Relaxed);
-        let missing = || self.missing_at(at).is_some_and(|(missing, _)| missing > 0);
+        let missing = || self.missing(at).is_some_and(|(missing, _)| missing > 0);
         (!searched || self.lines[at.line()].first == Some(key) && missing()).then(|| at.clone())
     }
 
@@ -150,12 +177,12 @@ impl Queue {
 
     /// Tries to grant what an entry, the head of its line, waits for.
     pub(super) fn attempt(&mut self, key: usize, after: &mut Aftermath) -> Outcome {
-        let entry = self.entry(key);
-        if let Some((requested, limit)) = entry.leaf.never_fits(entry.demand.total()) {
+        let (entry, pool) = self.standing(key);
+        if let Some((requested, limit)) = pool.leaf.never_fits(entry.demand.total()) {
             self.settle(key, State::Failed(Error::NeverFits { requested, limit }.into()), after);
             return Outcome::Settled;
         }
-        let depth = match self.try_grant(&entry.leaf, &entry.core, &entry.demand, entry.ticket, after) {
+        let depth = match self.try_grant(&pool.leaf, &pool.core, &entry.demand, entry.ticket, after) {
             Ok(grant) => {
                 self.settle(key, State::Granted(grant), after);
                 return Outcome::Settled;
@@ -206,14 +233,15 @@ impl Queue {
             return;
         };
         core.be_restless();
-        let entry = self.entry(key);
-        if spare.is_of(&entry.core) && entry.demand.is_one_of(spare.class()) {
-            let nothing_is_free = entry.at().available() == 0;
+        let (entry, pool) = self.standing(key);
+        let is_of_its_pool = pool.core.is(core);
+        if is_of_its_pool && entry.demand.is_one_of(spare.class()) {
+            let nothing_is_free = entry.at(leaf).available() == 0;
             self.settle(key, State::Granted(Grant::of(spare)), after);
             if nothing_is_free {
                 return;
             }
-        } else if spare.is_of(&entry.core) && entry.demand.lacks(spare.class(), core) {
+        } else if is_of_its_pool && entry.demand.lacks(spare.class(), core) {
             if let Err(refused) = spare.shelve() {
                 after.give_up(refused);
             }
@@ -235,40 +263,46 @@ impl Queue {
         core.lower_attention();
     }
 
-    /// Fails those who wait for a pool's memory.
-    pub(super) fn dismiss(&mut self, core: &Core, after: &mut Aftermath) {
+    /// Fails those who wait for a pool's memory, and takes it out of the tree; none when it is out already.
+    pub(super) fn dismiss(&mut self, waits: &Waits, after: &mut Aftermath) -> Option<Pool> {
+        let number = waits.leave()?;
         for key in 0..self.entries.len() {
-            let waits = |entry: &Entry| entry.core.is(core) && matches!(entry.state, State::Standing(_));
+            let waits = |entry: &Entry| entry.pool == number && matches!(entry.state, State::Standing(_));
             if self.entries[key].as_ref().is_some_and(waits) {
                 self.settle(key, State::Failed(Error::Closed.into()), after);
             }
         }
+        self.free_pools.push(number);
+        self.pools[number as usize].take()
     }
 
     /// What the head of a node's line would need released there, and for whom.
     pub(super) fn missing_at(&self, node: &Arc<Node>) -> Option<(usize, Arc<Node>)> {
-        let entry = self.entry(self.lines[node.line()].first?);
-        Some((node.missing(&entry.leaf, entry.demand.lacking(&entry.core)), entry.leaf.clone()))
+        self.missing(node).map(|(missing, leaf)| (missing, leaf.clone()))
+    }
+
+    fn missing(&self, node: &Arc<Node>) -> Option<(usize, &Arc<Node>)> {
+        let (entry, pool) = self.standing(self.lines[node.line()].first?);
+        Some((node.missing(&pool.leaf, entry.demand.lacking(&pool.core)), &pool.leaf))
     }
 
     /// What the first of those who stand above the minimum here would need.
     pub(super) fn missing_covered(&self, leaf: &Arc<Node>) -> usize {
         let covering = leaf.reach().last().unwrap_or(leaf);
-        let first = self.first_above(covering).map(|key| self.entry(key));
-        first.map_or(0, |entry| entry.demand.lacking(&entry.core).bytes)
+        let first = self.first_above(covering).map(|key| self.standing(key));
+        first.map_or(0, |(entry, pool)| entry.demand.lacking(&pool.core).bytes)
     }
 
     /// Ends a wait: out of the line, and woken.
     pub(super) fn settle(&mut self, key: usize, state: State, after: &mut Aftermath) {
         self.unlink(key);
-        let entry = self.entry_mut(key);
-        if let State::Standing(waker) = mem::replace(&mut entry.state, state) {
+        if let State::Standing(waker) = mem::replace(&mut self.entry_mut(key).state, state) {
             after.wake(waker);
         }
-        entry.leaf.tree().count_out();
-        if entry.covering().next().is_some() {
-            let leaf = entry.leaf.clone();
-            after.more().unblocked.push(leaf);
+        let (entry, pool) = self.standing(key);
+        pool.leaf.tree().count_out();
+        if entry.covering(&pool.leaf).next().is_some() {
+            after.more().unblocked.push(pool.leaf.clone());
         }
     }
 
@@ -276,7 +310,7 @@ impl Queue {
     pub(super) fn remove(&mut self, key: usize) -> Entry {
         if matches!(self.entry(key).state, State::Standing(_)) {
             self.unlink(key);
-            self.entry(key).leaf.tree().count_out();
+            self.standing(key).1.leaf.tree().count_out();
         }
         self.free_entries.push(key);
         self.entries[key].take().expect("a key is given up with its entry")
@@ -284,7 +318,7 @@ impl Queue {
 
     /// Puts an entry into the line where it stands, behind those with earlier tickets.
     pub(super) fn link(&mut self, key: usize) {
-        let (ticket, line) = (self.entry(key).ticket, self.entry(key).at().line());
+        let (ticket, line) = (self.entry(key).ticket, self.place_of(key).line());
         let mut before = self.lines[line].last;
         while let Some(other) = before.filter(|&other| self.entry(other).ticket > ticket) {
             before = self.entry(other).before.get();
@@ -299,21 +333,23 @@ impl Queue {
         }
         let entry = self.entry_mut(key);
         (entry.before, entry.behind) = (before.into(), behind.into());
+        let (entry, pool) = self.standing(key);
         if (before, behind) == (None, None) {
-            entry.at().waited_at().store(true, Relaxed);
+            entry.at(&pool.leaf).waited_at().store(true, Relaxed);
         }
-        for node in entry.covering() {
+        for node in entry.covering(&pool.leaf) {
             node.above().store(node.above().load(Relaxed) + 1, Relaxed);
         }
     }
 
     pub(super) fn unlink(&mut self, key: usize) {
-        let entry = self.entry_mut(key);
-        let (before, behind, line) = (entry.before.get(), entry.behind.get(), entry.at().line());
+        let (entry, pool) = self.standing(key);
+        let at = entry.at(&pool.leaf);
+        let (before, behind, line) = (entry.before.get(), entry.behind.get(), at.line());
         if (before, behind) == (None, None) {
-            entry.at().waited_at().store(false, Relaxed);
+            at.waited_at().store(false, Relaxed);
         }
-        for node in entry.covering() {
+        for node in entry.covering(&pool.leaf) {
             node.above().store(node.above().load(Relaxed) - 1, Relaxed);
         }
         match before {
