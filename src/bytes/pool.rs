@@ -22,6 +22,7 @@ use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
+use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of byte buffers in size classes.
@@ -72,6 +73,8 @@ pub(crate) struct ByteKeeper {
     leaf: Arc<Node>,
     overflow: Overflow,
     waits: Waits,
+    /// None where idle memory stays.
+    upkeep: Option<Arc<Upkeep>>,
     lists: Lists<PooledBuf>,
     /// The options, for `Debug`.
     builder: BufferPoolBuilder,
@@ -93,7 +96,12 @@ impl Keeper for ByteKeeper {
         budget::offer(&self.leaf, core, spare);
     }
 
+    fn woken(&self) {
+        self.upkeep.iter().for_each(maintenance::wake);
+    }
+
     fn shut(&self, core: &Core) {
+        self.upkeep.iter().for_each(maintenance::dismiss);
         self.leaf.leave(core);
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
@@ -209,6 +217,7 @@ impl BufferPool {
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
             waits: Waits::new(),
+            upkeep: Upkeep::new(options.decay),
             lists: Lists::new(),
             builder: builder.clone(),
         };
@@ -223,6 +232,9 @@ impl BufferPool {
         pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);
         for &(size, count) in options.prefill {
             pool.prefill(size, count)?;
+        }
+        if let Some(upkeep) = pool.keeper().upkeep.as_ref().filter(|_| options.maintenance == Maintenance::Thread) {
+            maintenance::watch(pool.core.core().hold(), upkeep);
         }
         Ok(pool)
     }
@@ -386,6 +398,35 @@ impl BufferPool {
         self.core.core().trim(keep_bytes)
     }
 
+    /// Looks after idle memory now, if a quarter of the [decay](BufferPoolBuilder::decay) interval has passed since that was done
+    /// last: what has lain idle for a whole interval goes back to the system. For programs that do so themselves
+    /// ([`Maintenance::Manual`]), a few times in an interval; harmless in others.
+    ///
+    /// Costs a look at the clock, or if it is time a visit to the caches of all threads, a memory barrier in each running
+    /// thread of the process if one of the caches was not used lately, and the freeing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millpond::{BufferPool, Maintenance};
+    ///
+    /// let builder = BufferPool::builder().maintenance(Maintenance::Manual);
+    /// let pool = builder.decay(Duration::from_millis(4)).build()?;
+    /// drop(pool.get(4096));
+    /// for _ in 0..20 {
+    ///     std::thread::sleep(Duration::from_millis(1));
+    ///     pool.maintain();
+    /// }
+    /// assert_eq!(pool.stats().footprint, 0);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn maintain(&self) {
+        if let Some(upkeep) = &self.keeper().upkeep {
+            upkeep.look_after(self.core.core());
+        }
+    }
+
     /// A buffer with a copy of these bytes.
     ///
     /// # Panics
@@ -510,5 +551,98 @@ impl fmt::Debug for BufferPool {
 impl fmt::Debug for Handle<ByteKeeper> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.core(), f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bytes::request::Recycled;
+    use crate::engine::core::QUARTERS;
+
+    const SIZE: usize = 64 << 10;
+
+    /// A pool that decays when a test ticks.
+    fn pool() -> BufferPool {
+        BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX).build().unwrap()
+    }
+
+    fn spike(pool: &BufferPool, count: usize) {
+        drop(pool.get_many(vec![Recycled(SIZE); count]));
+    }
+
+    fn resident(pool: &BufferPool) -> usize {
+        pool.stats().footprint as usize / SIZE
+    }
+
+    fn tick(pool: &BufferPool) {
+        pool.core.core().tick(1);
+    }
+
+    #[test]
+    fn nothing_decays_before_an_interval_is_over() {
+        let pool = pool();
+        spike(&pool, 100);
+        // The one that is under way, and a whole interval.
+        for quarter in 0..=QUARTERS {
+            assert_eq!(resident(&pool), 100, "quarter {quarter}");
+            tick(&pool);
+        }
+        // One lay in this thread's cache, and was found to lie still.
+        assert_eq!(resident(&pool), 1);
+        (0..QUARTERS).for_each(|_| tick(&pool));
+        assert_eq!(resident(&pool), 0);
+    }
+
+    #[test]
+    fn a_load_that_comes_once_in_an_interval_keeps_what_it_uses() {
+        let pool = pool();
+        spike(&pool, 100);
+        for _ in 0..10 {
+            spike(&pool, 40);
+            (0..QUARTERS).for_each(|_| tick(&pool));
+        }
+        // A batch from the depot may hold more than was asked for.
+        assert!((40..40 + 16).contains(&resident(&pool)), "{}", resident(&pool));
+        assert_eq!(pool.stats().fresh, 100);
+    }
+
+    #[test]
+    fn a_load_that_sinks_gives_back_as_it_sinks() {
+        let pool = pool();
+        for count in [100, 80, 60, 40, 20] {
+            for _ in 0..2 * QUARTERS {
+                spike(&pool, count);
+                tick(&pool);
+            }
+            assert!((count..count + 16).contains(&resident(&pool)), "{} for {count}", resident(&pool));
+        }
+        assert_eq!(pool.stats().fresh, 100);
+    }
+
+    #[test]
+    fn what_is_out_is_not_idle() {
+        let pool = pool();
+        let held = pool.get_many([Recycled(SIZE); 30]);
+        spike(&pool, 10);
+        (0..2 * QUARTERS).for_each(|_| tick(&pool));
+        assert_eq!(resident(&pool), 30);
+        drop(held);
+        tick(&pool);
+        assert_eq!(resident(&pool), 30);
+    }
+
+    #[test]
+    fn a_pool_that_has_nothing_to_give_is_left_alone_until_a_birth() {
+        let pool = pool();
+        let core = || pool.core.core();
+        spike(&pool, 10);
+        assert!(core().tick(1) && !core().fall_asleep());
+        (0..QUARTERS).for_each(|_| tick(&pool));
+        assert!(!core().tick(1) && core().fall_asleep());
+        let _held = pool.get(SIZE);
+        assert!(core().tick(1));
     }
 }

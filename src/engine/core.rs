@@ -6,6 +6,7 @@
 //! home to be retired. The last of them frees the core.
 
 mod attention;
+mod decay;
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
@@ -23,9 +24,11 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
 use crate::engine::table::SlotTable;
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, fence};
 
 pub(crate) use attention::Reach;
+use decay::Past;
+pub(crate) use decay::QUARTERS;
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
@@ -47,6 +50,9 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// A slot came home while [attention](Core::raise_attention) is raised: gives it to who waits, or
     /// [shelves](Spare::shelve) it. As [`vacate`](Self::vacate), this may run user code and must not unwind.
     fn offer(&self, core: &Core, spare: Spare);
+
+    /// Something was born while the core was [asleep](Core::fall_asleep).
+    fn woken(&self) {}
 
     /// The pool has been shut: nothing lies idle, and nothing will. May be called more than once.
     fn shut(&self, core: &Core);
@@ -94,6 +100,9 @@ pub(crate) struct Core {
     attended: AtomicBool,
     /// Returns to come until attention is lowered.
     restless: AtomicU32,
+    /// Nothing can decay before the next birth, of which the keeper is told.
+    asleep: AtomicBool,
+    past: Mutex<Past>,
     counts: Counts,
 }
 
@@ -150,6 +159,8 @@ impl<K: Keeper> Handle<K> {
             attention: AtomicBool::new(false),
             attended: AtomicBool::new(false),
             restless: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            past: Mutex::new(Past::of(stores.len())),
             counts: Counts { refs: AtomicUsize::new(1), handles: AtomicUsize::new(1), footprint: AtomicUsize::new(0) },
         };
         let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
@@ -247,6 +258,9 @@ impl<K: Keeper> CoreOf<K> {
         store.count_birth(bytes);
         core.counts.footprint.fetch_add(bytes, Relaxed);
         store.make_room();
+        if core.wakes_up() {
+            self.keeper.woken();
+        }
         Ok(slot)
     }
 
@@ -433,13 +447,14 @@ impl Core {
         found
     }
 
-    /// Puts slots that were just born, of one class, into the depot.
+    /// Puts slots that were just born, of one class, into the depot, to stay for good.
     ///
     /// # Safety
     /// The caller holds the slots and keeps the core by other means.
     pub(crate) unsafe fn stock(&self, class: usize, slots: &[SlotPtr]) {
         let store = &self.stores[class];
         slots.iter().for_each(|_| store.uncount_fresh());
+        store.raise_floor(slots.len());
         // SAFETY: the caller's promises.
         unsafe { Store::send_home(store, slots) };
     }

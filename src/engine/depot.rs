@@ -95,11 +95,18 @@ pub(super) struct Depot {
     level: AtomicUsize,
     /// Compare-and-swaps that lost a race.
     retries: AtomicU64,
+    /// The lowest level since [`ebb`](Self::ebb) was called: so many slots nobody needed.
+    low: AtomicUsize,
 }
 
 impl Depot {
     pub(super) fn new() -> Self {
-        Depot { head: AtomicU64::new(Link::EMPTY.0), level: AtomicUsize::new(0), retries: AtomicU64::new(0) }
+        Depot {
+            head: AtomicU64::new(Link::EMPTY.0),
+            level: AtomicUsize::new(0),
+            retries: AtomicU64::new(0),
+            low: AtomicUsize::new(0),
+        }
     }
 
     /// Counts slots that are about to be pushed.
@@ -149,17 +156,38 @@ impl Depot {
         }
     }
 
-    /// Takes up to `batches` batches from the top, newest last, into `out`; how many slots. One compare-and-swap.
+    /// Takes up to `batches` batches from the top, newest last, into `out`, because they are needed; how many slots. One
+    /// compare-and-swap.
     ///
     /// # Safety
     /// `table` is the one whose slots are pushed here.
     pub(super) unsafe fn pop(&self, table: &SlotTable, batches: usize, out: &mut Loot) -> usize {
+        // SAFETY: the caller's promise.
+        let (taken, left) = unsafe { self.pop_unneeded(table, batches, out) };
+        // Relaxed: a number. Seldom a new mark, so mostly a load.
+        if left < self.low.load(Relaxed) {
+            self.low.fetch_min(left, Relaxed);
+        }
+        taken
+    }
+
+    /// So many slots that were popped as unneeded do not come back.
+    pub(super) fn sink(&self, slots: usize) {
+        // Never `Err`, for the closure has an answer to everything.
+        let _ = self.low.fetch_update(Relaxed, Relaxed, |low| Some(low.saturating_sub(slots)));
+    }
+
+    /// As [`pop`](Self::pop), but what is taken nobody needed; and how many slots are left.
+    ///
+    /// # Safety
+    /// As `pop`.
+    pub(super) unsafe fn pop_unneeded(&self, table: &SlotTable, batches: usize, out: &mut Loot) -> (usize, usize) {
         // Acquire pairs with the pushes' Release. Every write to `head` is a read-modify-write, so the value read
         // continues the release sequences of all pushes below it, and the leaders further down are visible too.
         let mut now = Link(self.head.load(Acquire));
         loop {
             if now.is_empty() || now.is_closed() {
-                return 0;
+                return (0, 0);
             }
             let mut leaders = [None; DEPTH / BATCH];
             // SAFETY: `now` was read from the head with Acquire.
@@ -171,8 +199,7 @@ impl Depot {
                     // SAFETY: the tag proves that no pop came between, so the leaders walked were the topmost: they are
                     // ours.
                     let n = unsafe { unpack(table, &leaders, out) };
-                    self.level.fetch_sub(n, Relaxed);
-                    return n;
+                    return (n, self.level.fetch_sub(n, Relaxed).saturating_sub(n));
                 }
                 Err(other) => now = self.lost(other),
             }
@@ -217,6 +244,11 @@ impl Depot {
     /// Slots inside; exact when nobody pushes or pops.
     pub(super) fn level(&self) -> usize {
         self.level.load(Relaxed)
+    }
+
+    /// The lowest level since the last call. Not at the same time as another call of this.
+    pub(super) fn ebb(&self) -> usize {
+        self.low.swap(self.level(), Relaxed)
     }
 
     pub(super) fn retries(&self) -> u64 {

@@ -186,6 +186,8 @@ pub(crate) struct Magazine {
     depot_hits: AtomicU64,
     /// Slots that the owner was handed while it waited. The owner's.
     handed_over: AtomicU64,
+    /// The word when the core's last tick looked. The tick's.
+    seen: AtomicU64,
     /// Misses to let pass before the limit is raised again. The owner's.
     patience: AtomicU32,
     /// The owner, and the seat.
@@ -228,6 +230,7 @@ impl Magazine {
             seat: AtomicPtr::new(ptr::null_mut()),
             depot_hits: AtomicU64::new(0),
             handed_over: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             patience: AtomicU32::new(0),
             holders: AtomicU32::new(1),
         }
@@ -514,6 +517,14 @@ impl Magazine {
         (if robbed { 0 } else { word.len() }, word.hits())
     }
 
+    /// Whether something is here that the owner has not touched since the last call. Not at the same time as another call of
+    /// this.
+    pub(super) fn lies_still(&self) -> bool {
+        let word = self.word();
+        let seen = self.seen.swap(word.0, Relaxed);
+        seen == word.0 && self.snapshot().0 > 0
+    }
+
     pub(super) fn core_id(&self) -> u64 {
         self.core_id
     }
@@ -599,6 +610,7 @@ mod model {
                 seat: AtomicPtr::new(ptr::null_mut()),
                 depot_hits: AtomicU64::new(0),
                 handed_over: AtomicU64::new(0),
+                seen: AtomicU64::new(0),
                 patience: AtomicU32::new(0),
                 holders: AtomicU32::new(1),
             }

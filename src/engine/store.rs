@@ -43,6 +43,8 @@ pub(crate) struct Store {
     lane: AtomicU32,
     /// Places of all seated magazines together.
     places: AtomicUsize,
+    /// Slots that were there when the pool was built, and stay.
+    floor: AtomicUsize,
     /// Slots that have memory, wherever they are, and their bytes.
     resident: AtomicUsize,
     resident_bytes: AtomicUsize,
@@ -83,6 +85,7 @@ impl Store {
             closed: AtomicBool::new(false),
             lane: AtomicU32::new(Lane::NONE.0),
             places: AtomicUsize::new(0),
+            floor: AtomicUsize::new(0),
             resident: AtomicUsize::new(0),
             resident_bytes: AtomicUsize::new(0),
             cache_hits: AtomicU64::new(0),
@@ -460,6 +463,21 @@ impl Store {
     /// A birth that no get asked for.
     pub(super) fn uncount_fresh(&self) {
         self.fresh.fetch_sub(1, Relaxed);
+    }
+
+    /// So many of the slots are to stay.
+    pub(super) fn raise_floor(&self, slots: usize) {
+        self.floor.fetch_add(slots, Relaxed);
+    }
+
+    /// Slots above the floor, wherever they are.
+    pub(super) fn above_floor(&self) -> usize {
+        self.resident.load(Relaxed).saturating_sub(self.floor.load(Relaxed))
+    }
+
+    /// The lowest level of the depot since the last call.
+    pub(super) fn ebb(&self) -> usize {
+        self.depot.ebb()
     }
 
     pub(super) fn count_death(&self, bytes: usize) {

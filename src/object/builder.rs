@@ -2,12 +2,14 @@
 
 use std::error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::object::pool::Pool;
 use crate::object::reuse::Reuse;
 use crate::policy::budget::Budget;
-use crate::policy::builder::{Bounds, Overflow};
+use crate::policy::builder::{Bounds, DEFAULT_DECAY, Overflow};
 use crate::policy::error::{BuildError, CreateError, Error};
+use crate::policy::maintenance::Maintenance;
 use crate::sync::DEPTH;
 
 /// Makes new values.
@@ -22,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) max_objects: usize,
     pub(crate) thread_cache: usize,
     pub(crate) prefill: usize,
+    pub(crate) decay: Duration,
+    pub(crate) maintenance: Maintenance,
     pub(crate) bounds: Bounds,
 }
 
@@ -38,6 +42,8 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// | [`max_objects`](Self::max_objects) | no limit |
 /// | [`thread_cache`](Self::thread_cache) | 64 values for each thread |
 /// | [`prefill`](Self::prefill) | none |
+/// | [`decay`](Self::decay) | 10 seconds |
+/// | [`maintenance`](Self::maintenance) | [`Maintenance::Thread`] |
 /// | [`budget`](Self::budget) | [`Budget::process`] |
 /// | [`max_memory`](Self::max_memory) | that of the budget |
 /// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
@@ -121,6 +127,8 @@ impl<T> PoolBuilder<T> {
             max_objects: usize::MAX,
             thread_cache: DEPTH,
             prefill: 0,
+            decay: DEFAULT_DECAY,
+            maintenance: Maintenance::default(),
             bounds: Bounds::default(),
         };
         PoolBuilder { options, create: ByDefault, weigh: None }
@@ -188,6 +196,20 @@ impl<T, C> PoolBuilder<T, C> {
     /// Has so many values ready when the pool is built.
     pub fn prefill(mut self, count: usize) -> Self {
         self.options.prefill = count;
+        self
+    }
+
+    /// How long values lie idle before they are dropped. What was not needed in a whole interval goes at its end, or up to
+    /// a quarter later; what lies in the cache of a thread that does nothing, up to an interval after that.
+    /// [Prefilled](Self::prefill) values stay. `Duration::MAX` turns it off.
+    pub fn decay(mut self, interval: Duration) -> Self {
+        self.options.decay = interval;
+        self
+    }
+
+    /// Who looks after idle values, so that they decay.
+    pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
+        self.options.maintenance = maintenance;
         self
     }
 

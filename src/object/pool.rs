@@ -21,6 +21,7 @@ use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
+use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of values that can be used again.
@@ -78,6 +79,8 @@ pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
     /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
     leaf: Arc<Node>,
     waits: Waits,
+    /// None where idle values stay.
+    upkeep: Option<Arc<Upkeep>>,
     lists: Lists<Pooled<T>>,
     /// What the last new value weighed, and the next will weigh, probably.
     expected: AtomicUsize,
@@ -98,7 +101,12 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
         budget::offer(&self.leaf, core, spare);
     }
 
+    fn woken(&self) {
+        self.upkeep.iter().for_each(maintenance::wake);
+    }
+
     fn shut(&self, core: &Core) {
+        self.upkeep.iter().for_each(maintenance::dismiss);
         self.leaf.leave(core);
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
@@ -185,6 +193,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             max => budget.node().for_values(max),
         };
         let (name, prefill, weighs) = (options.name.clone(), options.prefill, weigh.is_some());
+        let (upkeep, maintenance) = (Upkeep::new(options.decay), options.maintenance);
         let keeper = ObjectKeeper {
             create,
             weigh,
@@ -192,6 +201,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             closed: AtomicBool::new(false),
             leaf,
             waits: Waits::new(),
+            upkeep,
             lists: Lists::new(),
             expected: AtomicUsize::new(size_of::<T>()),
         };
@@ -202,6 +212,9 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         let pool = Pool { core: Handle::new(keeper, &stores, [step], limits), _resume: Resume };
         pool.keeper().leaf.join(name, pool.core.core().hold(), &pool.keeper().waits);
         taken::stock(&pool.core, prefill)?;
+        if let Some(upkeep) = pool.keeper().upkeep.as_ref().filter(|_| maintenance == Maintenance::Thread) {
+            maintenance::watch(pool.core.core().hold(), upkeep);
+        }
         Ok(pool)
     }
 
@@ -362,6 +375,36 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         let freed = self.core.core().trim(keep_bytes);
         panics::resume();
         freed
+    }
+
+    /// Looks after idle values now, if a quarter of the [decay](PoolBuilder::decay) interval has passed since that was done
+    /// last: what has lain idle for a whole interval is dropped. For programs that do so themselves
+    /// ([`Maintenance::Manual`]), a few times in an interval; harmless in others.
+    ///
+    /// Costs a look at the clock, or if it is time a visit to the caches of all threads, a memory barrier in each running
+    /// thread of the process if one of the caches was not used lately, and the freeing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millpond::{Maintenance, Pool};
+    ///
+    /// let builder = Pool::<String>::builder().maintenance(Maintenance::Manual);
+    /// let pool = builder.decay(Duration::from_millis(4)).build()?;
+    /// drop(pool.get());
+    /// for _ in 0..20 {
+    ///     std::thread::sleep(Duration::from_millis(1));
+    ///     pool.maintain();
+    /// }
+    /// assert_eq!(pool.stats().footprint, 0);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn maintain(&self) {
+        if let Some(upkeep) = &self.keeper().upkeep {
+            upkeep.look_after(self.core.core());
+        }
+        panics::resume();
     }
 
     /// A value made elsewhere, which is one of the pool's from now on: it goes home when it is dropped.

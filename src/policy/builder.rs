@@ -1,15 +1,19 @@
 //! A byte pool's options, their defaults and what is allowed.
 
+use std::time::Duration;
+
 use crate::bytes::pool::BufferPool;
 use crate::bytes::{MAX_CLASSES, default_sizes};
 use crate::memory::{Memory, os};
 use crate::policy::budget::Budget;
 use crate::policy::error::BuildError;
+use crate::policy::maintenance::Maintenance;
 
 /// The largest alignment of a buffer, in bytes.
 const MAX_ALIGNMENT: usize = 2 << 20;
 const DEFAULT_ALIGNMENT: usize = 64;
 const DEFAULT_THREAD_CACHE: usize = 4 << 20;
+pub(crate) const DEFAULT_DECAY: Duration = Duration::from_secs(10);
 /// The most that lies idle by default, and the share of memory where there is little.
 const MAX_DEFAULT_IDLE: usize = 256 << 20;
 const IDLE_SHARE: usize = 8;
@@ -72,6 +76,8 @@ impl Bounds {
 /// | [`prefill`](Self::prefill) | nothing |
 /// | [`max_idle`](Self::max_idle) | an eighth of the memory that the process may use, at most 256 MiB |
 /// | [`max_idle_per_class`](Self::max_idle_per_class) | no limit |
+/// | [`decay`](Self::decay) | 10 seconds |
+/// | [`maintenance`](Self::maintenance) | [`Maintenance::Thread`] |
 /// | [`thread_cache`](Self::thread_cache) | 4 MiB for each thread |
 /// | [`budget`](Self::budget) | [`Budget::process`] |
 /// | [`max_memory`](Self::max_memory) | that of the budget |
@@ -105,6 +111,8 @@ pub struct BufferPoolBuilder {
     max_idle: usize,
     max_idle_per_class: usize,
     thread_cache: usize,
+    decay: Duration,
+    maintenance: Maintenance,
     bounds: Bounds,
     zeroing: Zeroing,
     memory: Memory,
@@ -122,6 +130,8 @@ impl Default for BufferPoolBuilder {
             max_idle: os::usable_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
             max_idle_per_class: usize::MAX,
             thread_cache: DEFAULT_THREAD_CACHE,
+            decay: DEFAULT_DECAY,
+            maintenance: Maintenance::default(),
             bounds: Bounds::default(),
             zeroing: Zeroing::default(),
             memory: Memory::default(),
@@ -170,6 +180,20 @@ impl BufferPoolBuilder {
     /// The buffers of one size class that may lie idle. At most half of them, rounded up, lie in threads' caches.
     pub fn max_idle_per_class(mut self, count: usize) -> Self {
         self.max_idle_per_class = count;
+        self
+    }
+
+    /// How long memory lies idle before it goes back to the system. What was not needed in a whole interval goes at its
+    /// end, or up to a quarter later; what lies in the cache of a thread that does nothing, up to an interval after that.
+    /// [Prefilled](Self::prefill) buffers stay. `Duration::MAX` turns it off.
+    pub fn decay(mut self, interval: Duration) -> Self {
+        self.decay = interval;
+        self
+    }
+
+    /// Who looks after idle memory, so that it decays.
+    pub fn maintenance(mut self, maintenance: Maintenance) -> Self {
+        self.maintenance = maintenance;
         self
     }
 
@@ -306,6 +330,8 @@ impl BufferPoolBuilder {
             max_idle: self.max_idle,
             max_idle_per_class: self.max_idle_per_class,
             thread_cache: self.thread_cache,
+            decay: self.decay,
+            maintenance: self.maintenance,
             bounds: &self.bounds,
             wipes: self.zeroing == Zeroing::OnReturn,
             memory: &self.memory,
@@ -323,6 +349,8 @@ pub(crate) struct Options<'a> {
     pub(crate) max_idle: usize,
     pub(crate) max_idle_per_class: usize,
     pub(crate) thread_cache: usize,
+    pub(crate) decay: Duration,
+    pub(crate) maintenance: Maintenance,
     pub(crate) bounds: &'a Bounds,
     pub(crate) wipes: bool,
     pub(crate) memory: &'a Memory,

@@ -4,4 +4,5 @@ pub(crate) mod acquire;
 pub(crate) mod budget;
 pub(crate) mod builder;
 pub(crate) mod error;
+pub(crate) mod maintenance;
 pub(crate) mod stats;

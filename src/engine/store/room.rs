@@ -158,7 +158,7 @@ impl Store {
         while !enough(count, bytes) {
             let mut loot = Loot::new();
             // SAFETY: the core's table is the one of all its depots.
-            if unsafe { self.depot.pop(self.core().table(), 1, &mut loot) } == 0 {
+            if unsafe { self.depot.pop_unneeded(self.core().table(), 1, &mut loot) }.0 == 0 {
                 break;
             }
             let mut slots = loot.as_slice();
@@ -174,10 +174,12 @@ impl Store {
             // SAFETY: as above.
             unsafe { Store::put_back(self, slots) };
         }
+        self.depot.sink(count);
         bytes
     }
 
-    fn make_way(&self, slots: usize) {
+    /// Retires so many slots of the depot, if they are there.
+    pub(in crate::engine) fn make_way(&self, slots: usize) {
         self.evict(|count, _| count >= slots);
     }
 

@@ -7,6 +7,7 @@
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 // Miri has no system calls for memory.
 #[cfg_attr(miri, path = "other.rs")]
@@ -20,6 +21,8 @@ mod platform;
 mod cgroup;
 #[cfg(all(unix, not(miri)))]
 mod mmap;
+#[cfg(all(unix, not(miri)))]
+mod signals;
 
 /// The length of an OS page, a power of two. Asks the system once.
 pub(crate) fn page_size() -> usize {
@@ -80,6 +83,16 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {
     debug_assert!(len != 0 && len % page_size() == 0);
     // SAFETY: the caller's conditions are the callee's.
     unsafe { platform::discard(start, len) }
+}
+
+/// Starts a thread that no signal interrupts. False: the system has none to give, as under Miri, which wants threads to
+/// end before the program does.
+pub(crate) fn spawn_without_signals(name: &str, work: fn()) -> bool {
+    let spawn = || thread::Builder::new().name(name.into()).spawn(work).is_ok();
+    #[cfg(all(unix, not(miri)))]
+    return signals::blocked(spawn);
+    #[cfg(not(all(unix, not(miri))))]
+    return !cfg!(miri) && spawn();
 }
 
 /// Announces that this process will call [`barrier`]. True when it can.

@@ -1,0 +1,173 @@
+//! Who sees to it that idle memory decays: a thread for all pools of the process, or the program.
+//!
+//! The thread is started with the first pool that wants it and ends with the last. It looks at each pool four times in an
+//! interval, and sleeps until the next birth where nothing is left to decay. It works with no lock held, since what it
+//! frees may run user code. Without it, as when the system has no thread to give, memory comes back by
+//! [`maintain`](crate::BufferPool::maintain) and `trim` alone.
+
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::core::{Core, CoreRef, QUARTERS};
+use crate::engine::panics;
+use crate::memory::os;
+
+/// Who looks after idle memory, so that it comes [back](crate::BufferPoolBuilder::decay).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// A thread named `millpond`, one for all pools of the process. It is started by `build`, with all signals blocked,
+    /// sleeps while there is nothing to do, and ends with the last pool that wants it. If it cannot be started, the program
+    /// has to do what it would, as with [`Manual`](Self::Manual). It is not there in the child of a fork.
+    #[default]
+    Thread,
+    /// The program, by calling [`maintain`](crate::BufferPool::maintain) now and then.
+    Manual,
+}
+
+/// When a pool was last looked after.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    quarter: Duration,
+    last: Mutex<Instant>,
+}
+
+impl Upkeep {
+    /// None where nothing decays.
+    pub(crate) fn new(interval: Duration) -> Option<Arc<Self>> {
+        let now = Instant::now();
+        // An interval that no clock can show never ends.
+        now.checked_add(interval)?;
+        let quarter = (interval / QUARTERS as u32).max(Duration::from_nanos(1));
+        Some(Arc::new(Upkeep { quarter, last: Mutex::new(now) }))
+    }
+
+    /// How many quarters have passed since they were last taken.
+    fn take_quarters(&self, now: Instant) -> usize {
+        let mut last = lock(&self.last);
+        let passed = now.saturating_duration_since(*last).as_nanos() / self.quarter.as_nanos();
+        match u32::try_from(passed).ok().and_then(|passed| last.checked_add(self.quarter.checked_mul(passed)?)) {
+            Some(taken) => *last = taken,
+            None => *last = now,
+        }
+        usize::try_from(passed).unwrap_or(usize::MAX)
+    }
+
+    fn next(&self) -> Instant {
+        *lock(&self.last) + self.quarter
+    }
+
+    /// Looks after a pool if a quarter has passed. False: nothing is left that could decay.
+    pub(crate) fn look_after(&self, core: &Core) -> bool {
+        match self.take_quarters(Instant::now()) {
+            0 => true,
+            passed => core.tick(passed),
+        }
+    }
+}
+
+/// What the thread looks after.
+struct Watch {
+    pools: Vec<Watched>,
+    is_running: bool,
+}
+
+struct Watched {
+    core: CoreRef,
+    upkeep: Arc<Upkeep>,
+    is_asleep: bool,
+}
+
+static WATCH: Mutex<Watch> = Mutex::new(Watch { pools: Vec::new(), is_running: false });
+static BELL: Condvar = Condvar::new();
+/// The process that the thread is in, or 0.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this is the child of a fork: the thread is not there, and may have held the lock.
+fn is_child() -> bool {
+    // Relaxed: a child has what its parent wrote before.
+    let process = PROCESS.load(Relaxed);
+    process != 0 && process != process::id()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No user code runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the thread look after a pool from now on; starts it if need be.
+pub(crate) fn watch(core: CoreRef, upkeep: &Arc<Upkeep>) {
+    if is_child() {
+        return;
+    }
+    let mut watch = lock(&WATCH);
+    watch.pools.push(Watched { core, upkeep: upkeep.clone(), is_asleep: false });
+    if !watch.is_running {
+        PROCESS.store(process::id(), Relaxed);
+        watch.is_running = os::spawn_without_signals("millpond", run);
+    }
+    BELL.notify_one();
+}
+
+/// Has the thread look after a pool no more.
+pub(crate) fn dismiss(upkeep: &Arc<Upkeep>) {
+    drop(with_pool(upkeep, |watch, place| watch.pools.swap_remove(place)));
+}
+
+/// A pool that the thread had forgotten has memory again.
+pub(crate) fn wake(upkeep: &Arc<Upkeep>) {
+    with_pool(upkeep, |watch, place| watch.pools[place].is_asleep = false);
+}
+
+fn with_pool<R>(upkeep: &Arc<Upkeep>, work: impl FnOnce(&mut Watch, usize) -> R) -> Option<R> {
+    if is_child() {
+        return None;
+    }
+    let mut watch = lock(&WATCH);
+    let place = watch.pools.iter().position(|pool| Arc::ptr_eq(&pool.upkeep, upkeep))?;
+    let done = work(&mut watch, place);
+    BELL.notify_one();
+    Some(done)
+}
+
+/// The thread.
+fn run() {
+    let mut watch = lock(&WATCH);
+    while !watch.pools.is_empty() {
+        let now = Instant::now();
+        let awake = || watch.pools.iter().filter(|pool| !pool.is_asleep);
+        let Some(next) = awake().map(|pool| pool.upkeep.next()).min() else {
+            watch = BELL.wait(watch).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let wait = next.saturating_duration_since(now);
+        if !wait.is_zero() {
+            watch = BELL.wait_timeout(watch, wait).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        let due: Vec<_> = awake().filter(|pool| pool.upkeep.next() <= now).map(Watched::hold).collect();
+        drop(watch);
+        for (core, upkeep) in due {
+            let mut is_left = true;
+            // Values' destructors may panic; nobody can be told but the hook.
+            panics::isolate(|| {
+                is_left = upkeep.look_after(&core);
+                panics::resume();
+            });
+            if !is_left {
+                with_pool(&upkeep, |watch, place| watch.pools[place].is_asleep = core.fall_asleep());
+            }
+        }
+        watch = lock(&WATCH);
+    }
+    watch.is_running = false;
+    PROCESS.store(0, Relaxed);
+}
+
+impl Watched {
+    fn hold(&self) -> (CoreRef, Arc<Upkeep>) {
+        (self.core.clone(), self.upkeep.clone())
+    }
+}
