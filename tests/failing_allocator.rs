@@ -13,7 +13,7 @@ use std::thread;
 
 use failing::starved;
 use identities::assert_identities;
-use millpond::{Budget, BufferPool, Capacity, Error, PooledBuf, PooledBytes, Recycled};
+use millpond::{Budget, BufferPool, Capacity, Error, Memory, PooledBuf, PooledBytes, Recycled};
 use random::Random;
 use zero::is_zero;
 
@@ -129,7 +129,7 @@ fn apart() -> Budget {
 fn every_failure_is_an_error_and_loses_nothing() {
     for every in (1..=40).step_by(if cfg!(miri) { 13 } else { 1 }) {
         let budget = apart();
-        let pool = BufferPool::builder().budget(&budget).prefill(1000, 4).build().unwrap();
+        let pool = BufferPool::builder().budget(&budget).memory(Memory::heap()).prefill(1000, 4).build().unwrap();
         let theirs = pool.clone();
         // A new thread each, whose cache has still to be made.
         let (served, refused) = thread::spawn(move || work(&theirs, every)).join().unwrap();
@@ -147,7 +147,7 @@ fn every_failure_is_an_error_and_loses_nothing() {
 
 #[test]
 fn memory_in_a_sleeping_threads_cache_serves_when_the_system_has_none() {
-    let pool = BufferPool::builder().budget(&apart()).build().unwrap();
+    let pool = BufferPool::builder().budget(&apart()).memory(Memory::heap()).build().unwrap();
     let (filled, is_filled) = mpsc::channel();
     let (wake, sleep) = mpsc::channel::<()>();
     let theirs = pool.clone();

@@ -7,10 +7,10 @@ mod counting;
 use std::thread;
 
 use counting::{BLOCK_ALIGN, live_blocks};
-use millpond::{BufferPool, Capacity};
+use millpond::{BufferPool, Capacity, Memory};
 
 fn pool() -> BufferPool {
-    BufferPool::builder().alignment(BLOCK_ALIGN).build().unwrap()
+    BufferPool::builder().alignment(BLOCK_ALIGN).memory(Memory::heap()).build().unwrap()
 }
 
 /// One test, because the allocator counts for the whole process.

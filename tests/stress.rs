@@ -24,7 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use identities::assert_identities;
-use millpond::{BufferPool, Capacity, Error, PooledBuf, PooledBytes};
+use millpond::{BufferPool, Capacity, Error, Memory, PooledBuf, PooledBytes};
 use random::Random;
 
 /// Tells pools' blocks from all other memory.
@@ -128,7 +128,7 @@ struct Arena {
 }
 
 fn new_pool() -> BufferPool {
-    BufferPool::builder().size_classes([SIZE, 4 * SIZE]).alignment(BLOCK_ALIGN).build().unwrap()
+    BufferPool::builder().size_classes([SIZE, 4 * SIZE]).alignment(BLOCK_ALIGN).memory(Memory::heap()).build().unwrap()
 }
 
 impl Arena {

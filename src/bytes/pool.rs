@@ -96,6 +96,10 @@ impl Keeper for ByteKeeper {
         budget::offer(&self.leaf, core, spare);
     }
 
+    fn tidy(&self) {
+        self.sources.iter().for_each(Source::tidy);
+    }
+
     fn woken(&self) {
         self.upkeep.iter().for_each(maintenance::wake);
     }

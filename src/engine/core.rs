@@ -51,6 +51,9 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// [shelves](Spare::shelve) it. As [`vacate`](Self::vacate), this may run user code and must not unwind.
     fn offer(&self, core: &Core, spare: Spare);
 
+    /// Slots have been given up in number, and no more will be for now: their memory may go back to the system.
+    fn tidy(&self) {}
+
     /// Something was born while the core was [asleep](Core::fall_asleep).
     fn woken(&self) {}
 
@@ -93,6 +96,7 @@ pub(crate) struct Core {
     vacate: unsafe fn(*const Core, SlotPtr, usize) -> usize,
     offer: unsafe fn(*const Core, Spare),
     told_shut: unsafe fn(*const Core),
+    tidy: unsafe fn(*const Core),
     free: unsafe fn(*const Core),
     /// Somebody waits for memory, or did a moment ago: what comes home is offered to the keeper.
     attention: AtomicBool,
@@ -103,6 +107,8 @@ pub(crate) struct Core {
     /// Nothing can decay before the next birth, of which the keeper is told.
     asleep: AtomicBool,
     past: Mutex<Past>,
+    /// Vacant headers that were left when their memory was given back last.
+    useless_headers: AtomicUsize,
     counts: Counts,
 }
 
@@ -155,12 +161,14 @@ impl<K: Keeper> Handle<K> {
             vacate: vacate::<K>,
             offer: offer::<K>,
             told_shut: told_shut::<K>,
+            tidy: tidy::<K>,
             free: free::<K>,
             attention: AtomicBool::new(false),
             attended: AtomicBool::new(false),
             restless: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             past: Mutex::new(Past::of(stores.len())),
+            useless_headers: AtomicUsize::new(0),
             counts: Counts { refs: AtomicUsize::new(1), handles: AtomicUsize::new(1), footprint: AtomicUsize::new(0) },
         };
         let Some(place) = boxed::try_new(CoreOf { core, keeper }) else {
@@ -323,6 +331,13 @@ unsafe fn told_shut<K: Keeper>(core: *const Core) {
     // SAFETY: as in `vacate`.
     let core = unsafe { &*core.cast::<CoreOf<K>>() };
     core.keeper.shut(&core.core);
+}
+
+/// # Safety
+/// As [`told_shut`].
+unsafe fn tidy<K: Keeper>(core: *const Core) {
+    // SAFETY: as in `vacate`.
+    unsafe { &*core.cast::<CoreOf<K>>() }.keeper.tidy();
 }
 
 /// # Safety

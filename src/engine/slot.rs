@@ -53,6 +53,26 @@ impl<C> Slot<C> {
         &self.content
     }
 
+    /// Makes a slot anew whose memory has been back with the system. Its link alone may be read by others meanwhile, and
+    /// stays what it is.
+    ///
+    /// # Safety
+    /// `slot` is a slot's place that the caller holds.
+    pub(super) unsafe fn renew(slot: *mut Self, index: u32, store: *const Store, content: C) {
+        // SAFETY: the caller's place.
+        let head = unsafe { &raw mut (*slot).head };
+        // SAFETY: as above; a field of it.
+        let index_place = unsafe { &raw mut (*head).index };
+        // SAFETY: valid and aligned.
+        unsafe { index_place.write(index) };
+        // SAFETY: as `index_place`.
+        let store_place = unsafe { &raw mut (*head).store };
+        // SAFETY: valid and aligned.
+        unsafe { store_place.write(Cell::new(store)) };
+        // SAFETY: the caller's promise.
+        unsafe { Self::set_content(slot, content) };
+    }
+
     /// Writes new content over content that needs no drop.
     ///
     /// # Safety

@@ -1,11 +1,17 @@
 //! The slot table: index to slot, in segments that double and never move.
+//!
+//! A segment stays as long as the core, for a thread late with a pop may read any slot's link. But its OS pages need not:
+//! where slots that lie together are all vacant, the pages wholly under them go back to the system, and what that thread
+//! reads is zero, as good as any other number that came too late.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::Store;
-use crate::sync::{AtomicPtr, AtomicU32, FIRST_SEGMENT, Ordering::*};
+use crate::memory::os;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, FIRST_SEGMENT, Mutex, Ordering::*, locked};
 
 /// Bits of a slot's index; see [`Link`](super::depot::Link) for why not more.
 pub(super) const INDEX_BITS: u32 = 28;
@@ -18,6 +24,10 @@ pub(crate) struct SlotTable {
     segments: [AtomicPtr<u8>; SEGMENTS],
     /// The index of the next slot never used before.
     next: AtomicU32,
+    /// Indices whose slots have gone back to the system.
+    released: Mutex<Vec<Range<u32>>>,
+    /// How many those are.
+    released_count: AtomicUsize,
     /// Bytes of one slot.
     stride: usize,
 }
@@ -35,6 +45,8 @@ impl SlotTable {
         SlotTable {
             segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             next: AtomicU32::new(1),
+            released: Mutex::new(Vec::new()),
+            released_count: AtomicUsize::new(0),
             stride: size_of::<Slot<C>>(),
         }
     }
@@ -60,9 +72,16 @@ impl SlotTable {
         SlotPtr::from_raw(unsafe { NonNull::new_unchecked(slot.cast()) })
     }
 
-    /// A slot never used before, or the content back when there is no memory or no index left.
+    /// A slot never used before, or not since it was released, or the content back when there is no memory or no index left.
     pub(super) fn add<C>(&self, store: *const Store, content: C) -> Result<SlotPtr, C> {
         debug_assert_eq!(self.stride, size_of::<Slot<C>>());
+        if let Some(index) = self.take_released() {
+            // SAFETY: it has been out before it was released.
+            let slot = unsafe { self.slot(index) }.cast::<C>();
+            // SAFETY: taken out of the list, so ours alone.
+            unsafe { Slot::renew(slot.as_ptr(), index, store, content) };
+            return Ok(SlotPtr::new(slot));
+        }
         let Some((index, base)) = self.reserve() else { return Err(content) };
         let (_, place) = locate(index);
         // SAFETY: `place` lies in the segment, which is `stride` bytes times its length.
@@ -97,28 +116,97 @@ impl SlotTable {
             return Some(there);
         }
         let layout = self.layout(segment)?;
-        // SAFETY: the layout is not zero-sized.
-        let fresh = unsafe { alloc(layout) };
-        if fresh.is_null() {
-            return None;
-        }
+        let fresh = take(layout)?.as_ptr();
         match self.segments[segment].compare_exchange(ptr::null_mut(), fresh, Release, Acquire) {
             Ok(_) => Some(fresh),
             Err(theirs) => {
-                // SAFETY: allocated above with this layout and shown to nobody.
-                unsafe { dealloc(fresh, layout) };
+                // SAFETY: taken above with this layout and shown to nobody.
+                unsafe { give_back(fresh, layout) };
                 Some(theirs)
             }
         }
     }
 
-    /// Bytes of headers the table holds from the allocator.
+    /// Bytes of headers the table holds.
     pub(super) fn bytes(&self) -> usize {
-        (0..SEGMENTS)
+        let segments: usize = (0..SEGMENTS)
             .filter(|&s| !self.segments[s].load(Relaxed).is_null())
             .filter_map(|s| self.layout(s))
             .map(|layout| layout.size())
-            .sum()
+            .sum();
+        segments.saturating_sub(self.released_count.load(Relaxed) * self.stride)
+    }
+
+    fn take_released(&self) -> Option<u32> {
+        // Relaxed: a glance. The lock hands the slots on.
+        if self.released_count.load(Relaxed) == 0 {
+            return None;
+        }
+        let mut released = locked(&self.released);
+        let last = released.last_mut()?;
+        let index = last.start;
+        last.start += 1;
+        if last.start == last.end {
+            released.pop();
+        }
+        self.released_count.fetch_sub(1, Relaxed);
+        Some(index)
+    }
+
+    /// Gives the OS pages under these vacant slots back, as far as no other slot has a part in them. Those that are left
+    /// go to `rest`.
+    ///
+    /// # Safety
+    /// The caller holds the slots of these indices, which are vacated, and gives them up.
+    pub(super) unsafe fn release(&self, mut indices: Vec<u32>, mut rest: impl FnMut(SlotPtr)) {
+        indices.sort_unstable();
+        let mut indices = indices.into_iter().peekable();
+        while let Some(first) = indices.next() {
+            let mut run = first..first + 1;
+            // Segments do not lie together.
+            while indices.next_if_eq(&run.end).is_some_and(|index| locate(index).1 != 0) {
+                run.end += 1;
+            }
+            // SAFETY: the caller's.
+            let gone = unsafe { self.release_run(run.clone()) };
+            for index in run.filter(|index| !gone.contains(index)) {
+                // SAFETY: it is the caller's, so `add` returned it.
+                rest(unsafe { self.slot(index) });
+            }
+        }
+    }
+
+    /// The indices whose slots are gone, of a run in one segment.
+    ///
+    /// # Safety
+    /// As [`release`](Self::release).
+    unsafe fn release_run(&self, run: Range<u32>) -> Range<u32> {
+        let none = run.start..run.start;
+        let (segment, place) = locate(run.start);
+        let is_mapped = self.layout(segment).is_some_and(is_mapped);
+        let (page, len) = (os::page_size(), run.len() * self.stride);
+        // SAFETY: the caller's, so it was out.
+        let start = unsafe { self.slot(run.start) }.as_ptr().cast::<u8>();
+        let (skipped, end) = (start.addr().next_multiple_of(page) - start.addr(), (start.addr() + len) / page * page);
+        let Some(bytes) = end.checked_sub(start.addr() + skipped).filter(|&bytes| is_mapped && bytes > 0) else {
+            return none;
+        };
+        let mut released = locked(&self.released);
+        if released.try_reserve(1).is_err() {
+            return none;
+        }
+        debug_assert!(place + run.len() <= (FIRST_SEGMENT as usize) << segment);
+        // SAFETY: inside the run.
+        let pages = unsafe { NonNull::new_unchecked(start.add(skipped)) };
+        // SAFETY: whole OS pages of a mapped segment, under slots that are ours. A thread late with a pop reads one word of
+        // them at a time, whatever it is now.
+        unsafe { os::discard(pages, bytes) };
+        // All slots that had a part in them.
+        let first = run.start + (skipped / self.stride) as u32;
+        let end = run.start + (skipped + bytes).div_ceil(self.stride) as u32;
+        released.push(first..end);
+        self.released_count.fetch_add((end - first) as usize, Relaxed);
+        first..end
     }
 }
 
@@ -127,10 +215,40 @@ impl Drop for SlotTable {
         for segment in 0..SEGMENTS {
             let base = self.segments[segment].load(Relaxed);
             if !base.is_null() {
-                let layout = self.layout(segment).expect("it was allocated with this layout");
-                // SAFETY: allocated in `segment` with this layout; slots need no drop (their content was vacated).
-                unsafe { dealloc(base, layout) };
+                let layout = self.layout(segment).expect("it was taken with this layout");
+                // SAFETY: taken in `segment` with this layout; slots need no drop (their content was vacated).
+                unsafe { give_back(base, layout) };
             }
         }
+    }
+}
+
+/// Small segments come from the allocator, and stay whole.
+const MAPPED_FROM: usize = 64 << 10;
+
+fn is_mapped(layout: Layout) -> bool {
+    layout.size() >= MAPPED_FROM && layout.size() % os::page_size() == 0
+}
+
+/// Memory for a segment.
+fn take(layout: Layout) -> Option<NonNull<u8>> {
+    if is_mapped(layout) {
+        return os::map(layout.size(), layout.align());
+    }
+    // SAFETY: the layout is not zero-sized.
+    NonNull::new(unsafe { alloc(layout) })
+}
+
+/// # Safety
+/// `base` came from `take(layout)` and is not used any more.
+unsafe fn give_back(base: *mut u8, layout: Layout) {
+    if is_mapped(layout) {
+        // SAFETY: not null, as the caller promises.
+        let base = unsafe { NonNull::new_unchecked(base) };
+        // SAFETY: the caller's promise.
+        unsafe { os::unmap(base, layout.size(), layout.align()) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { dealloc(base, layout) };
     }
 }

@@ -8,8 +8,7 @@ use super::{Block, MemorySource, Want};
 
 /// The global allocator, whichever the program has chosen.
 ///
-/// It keeps what it cannot give back to the system, so small blocks come from here: see
-/// [`MAPPED_FROM`](super::MAPPED_FROM).
+/// Whether it gives back to the system what is released it decides alone.
 #[derive(Debug)]
 pub(crate) struct Heap;
 

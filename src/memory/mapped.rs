@@ -3,22 +3,26 @@
 
 use std::alloc::Layout;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::{process, thread};
 
 use super::mapping::Mapping;
-use super::slab::{Cut, Slab, Slabs};
+use super::slab::{Cut, Left, Slab, Slabs};
 use super::{Block, MemorySource, Want, os};
 
 /// Memory mapped for one size class.
 ///
 /// Blocks of the class are cut from slabs of about 2 MiB; a class of 2 MiB or more, and every block
-/// of another layout than the class's, is a mapping of its own. What is released goes back to the
-/// system at once: the OS pages that lie wholly inside a block with the block, the rest with the
-/// slab, which is unmapped when its last block comes home. No free slab is kept for later: the pool
-/// in front of this is what keeps memory for later, and says how much.
+/// of another layout than the class's, is a mapping of its own. The first slab of a small class is
+/// shorter, each further one as long as all before it.
+///
+/// What is released goes back to the system: a slab is unmapped when its last block comes home, and
+/// from 64 KiB on the OS pages that lie wholly inside a block go with the block. Those of smaller
+/// blocks wait for [`tidy`](Self::tidy), which gives back many by one system call. No free slab is
+/// kept for later: the pool in front of this is what keeps memory for later, and says how much.
 ///
 /// The lock guards the list of slabs alone. Nothing is mapped, discarded or unmapped under it; only
 /// the list itself may grow or be freed there, in the global allocator.
@@ -28,6 +32,8 @@ pub(crate) struct Mapped {
     /// Bytes mapped beyond the blocks that are out. Added before it is subtracted from, so it never
     /// wraps.
     slack: AtomicUsize,
+    /// A block has been released with its OS pages since the last tidying.
+    is_untidy: AtomicBool,
     slabs: ManuallyDrop<Mutex<Slabs>>,
 }
 
@@ -44,7 +50,12 @@ impl Mapped {
     /// A source for blocks of `class`. Takes no memory before the first block.
     pub(crate) fn new(class: Layout) -> Self {
         first_process();
-        Self { class, slack: AtomicUsize::new(0), slabs: ManuallyDrop::new(Mutex::new(Slabs::new())) }
+        Self {
+            class,
+            slack: AtomicUsize::new(0),
+            is_untidy: AtomicBool::new(false),
+            slabs: ManuallyDrop::new(Mutex::new(Slabs::new())),
+        }
     }
 
     /// How blocks of `layout` are cut; `None` when each is a mapping of its own.
@@ -85,7 +96,8 @@ impl Mapped {
     /// needs would never become empty, so it goes back at once.
     #[cold]
     fn take_from_new_slab(&self, cut: Cut) -> Option<Block> {
-        let slab = Slab::new(cut, self.class.align())?;
+        let blocks = self.slabs()?.next_blocks(cut);
+        let slab = Slab::new(cut, blocks, self.class.align())?;
         let len = slab.len();
         self.slack.fetch_add(len, Relaxed);
         let Some(mut slabs) = self.slabs() else {
@@ -106,39 +118,73 @@ impl Mapped {
     }
 
     fn put_block(&self, cut: Cut, ptr: NonNull<u8>) {
-        let (before, len) = cut.around(ptr.addr().get());
-        // SAFETY: the stride of a block starts so much before it, in the same slab.
-        let stride = unsafe { ptr.sub(before) };
-        // SAFETY: the block was released, so nobody uses the bytes of its stride.
-        let zeroed = unsafe { discard_inside(stride, len) };
-        // Without the list the block stays out for good; its OS pages are back with the system.
+        let left = if cut.is_lazy() { Left::Stale } else { discard_block(cut, ptr) };
+        if left == Left::Stale && !self.is_untidy.load(Relaxed) {
+            self.is_untidy.store(true, Relaxed);
+        }
+        // Without the list the block stays out for good, and with it its OS pages if they are few.
         let Some(mut slabs) = self.slabs() else { return };
-        let emptied = slabs.put(cut, ptr.addr().get(), zeroed);
+        let emptied = slabs.put(cut, ptr.addr().get(), left);
         drop(slabs);
+        self.unmap(emptied);
+    }
+
+    fn unmap(&self, emptied: Option<Slab>) {
         if let Some(slab) = emptied {
             self.slack.fetch_sub(slab.len(), Relaxed);
         }
     }
+
+    /// Gives back the OS pages of released blocks that kept them, as far as they share none with blocks that are out.
+    ///
+    /// Costs a system call, and twice the lock, for each run of such blocks. Meanwhile these are out of reach.
+    pub(crate) fn tidy(&self) {
+        let Some(cut) = self.cut(self.class).filter(|_| self.is_untidy.swap(false, Relaxed)) else { return };
+        let mut from = 0;
+        while let Some(claim) = self.slabs().and_then(|mut slabs| slabs.claim(cut, from)) {
+            // SAFETY: claimed, so free, and nobody else's before they are put back.
+            let zeroed = unsafe { discard_inside(claim.start, claim.len) }.unwrap_or(0..0);
+            let is_inside = |addr| zeroed.start <= addr && addr + cut.stride <= zeroed.end;
+            let Some(mut slabs) = self.slabs() else { return };
+            // The last of them may have been the slab's last block out.
+            let mut emptied = None;
+            for addr in (claim.start.addr().get()..claim.end).step_by(cut.stride) {
+                let left = if is_inside(addr) { Left::Zeroed } else { Left::Discarded };
+                emptied = slabs.put(cut, addr, left);
+            }
+            drop(slabs);
+            self.unmap(emptied);
+            from = claim.end;
+        }
+    }
 }
 
-/// Gives back the OS pages that lie wholly inside a block of `len` bytes. True when they are the
-/// whole block and now zero.
+/// Gives a block's OS pages back, if it has some to itself.
+fn discard_block(cut: Cut, ptr: NonNull<u8>) -> Left {
+    let (before, len) = cut.around(ptr.addr().get());
+    // SAFETY: the stride of a block starts so much before it, in the same slab.
+    let stride = unsafe { ptr.sub(before) };
+    // SAFETY: the block was released, so nobody uses the bytes of its stride.
+    match unsafe { discard_inside(stride, len) } {
+        Some(zeroed) if zeroed.len() == len => Left::Zeroed,
+        _ => Left::Discarded,
+    }
+}
+
+/// Gives back the OS pages that lie wholly inside `len` bytes. Their addresses, when they are zero now.
 ///
 /// # Safety
-/// The block is mapped, and nobody uses its bytes.
-unsafe fn discard_inside(ptr: NonNull<u8>, len: usize) -> bool {
+/// The bytes are mapped, and nobody uses them.
+unsafe fn discard_inside(ptr: NonNull<u8>, len: usize) -> Option<Range<usize>> {
     let page = os::page_size();
     let addr = ptr.addr().get();
-    let start = addr.next_multiple_of(page) - addr;
+    let start = addr.next_multiple_of(page);
     let end = (addr + len) / page * page;
-    let Some(bytes) = end.checked_sub(addr + start).filter(|&bytes| bytes != 0) else {
-        return false;
-    };
-    // SAFETY: `start` is at most `end`, which is inside the block.
-    let first = unsafe { ptr.add(start) };
-    // SAFETY: whole OS pages inside the block, which nobody uses.
-    let zeroed = unsafe { os::discard(first, bytes) };
-    zeroed && bytes == len
+    let bytes = end.checked_sub(start).filter(|&bytes| bytes != 0)?;
+    // SAFETY: `start` is at most `end`, which is inside.
+    let first = unsafe { ptr.add(start - addr) };
+    // SAFETY: whole OS pages, which nobody uses.
+    unsafe { os::discard(first, bytes) }.then_some(start..end)
 }
 
 // SAFETY: 1: blocks of a slab are disjoint and aligned as its stride, colour and mapping are, others
@@ -259,6 +305,7 @@ mod tests {
             fill(&block, class.size(), 0xFF);
             let ptr = block.ptr;
             put(&source, class, block);
+            source.tidy();
             let again = take(&source, class);
             if Cut::of(class).is_some() {
                 assert_eq!(again.ptr, ptr, "the lowest free block goes out first");
@@ -295,7 +342,7 @@ mod tests {
         assert!(size_of::<Mapped>() <= 96);
         assert_eq!(source.overhead(), 0);
         let block = take(&source, class);
-        assert_eq!(source.overhead(), super::super::slab::SLAB_BYTES - 4096);
+        assert_eq!(source.overhead(), 8 * 4096 - 4096);
         put(&source, class, block);
         assert_eq!(source.overhead(), 0);
         assert!(source.slabs().unwrap().is_empty());
@@ -372,6 +419,35 @@ mod tests {
     }
 
     #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn small_blocks_leave_memory_when_it_is_tidied() {
+        use super::super::resident::resident_bytes;
+
+        let class = layout(1 << 10, 64);
+        let source = Mapped::new(class);
+        // All of the first slab.
+        let mut blocks: Vec<Block> = (0..16).map(|_| take(&source, class)).collect();
+        let slab = blocks[0].ptr;
+        let resident = || resident_bytes(slab, 16 << 10);
+        blocks.iter().for_each(|block| fill(block, class.size(), 0xFF));
+        assert_eq!(resident(), 16 << 10);
+        // One in each of the last two pages stays.
+        let kept: Vec<Block> = [13, 9].map(|block| blocks.remove(block)).into();
+        blocks.into_iter().for_each(|block| put(&source, class, block));
+        assert_eq!(resident(), 16 << 10);
+        source.tidy();
+        assert_eq!(resident(), 2 * os::page_size());
+        for block in &kept {
+            assert!(all_are(block, class.size(), 0xFF));
+        }
+        let first = take(&source, class);
+        assert!(first.zeroed && all_are(&first, class.size(), 0));
+        put(&source, class, first);
+        kept.into_iter().for_each(|block| put(&source, class, block));
+        assert!(source.slabs().unwrap().is_empty());
+    }
+
+    #[test]
     fn threads_never_share_a_block() {
         let class = if cfg!(miri) { layout(48 << 10, 64) } else { layout(12 << 10, 64) };
         let (threads, rounds) = if cfg!(miri) { (3, 8) } else { (10, 2000) };
@@ -400,6 +476,9 @@ mod tests {
             fill(&block, class.size(), mark);
             blocks.push_back(block);
             let keep = if round / 50 % 2 == 0 { 50 } else { 0 };
+            if round % 20 == 0 {
+                source.tidy();
+            }
             while blocks.len() > keep {
                 let block = blocks.pop_front().unwrap();
                 assert!(all_are(&block, class.size(), mark));

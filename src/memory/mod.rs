@@ -24,23 +24,6 @@ use std::ptr::NonNull;
 pub(crate) use heap::Heap;
 pub(crate) use mapped::Mapped;
 
-/// By default, blocks of at least this many bytes are mapped; smaller ones come from the heap.
-///
-/// What speaks for mapping holds at every size: of 512 MiB in blocks of 4 KiB to 4 MiB, glibc keeps
-/// all resident while one block in 64 is in use (from 128 KiB on, once the program has freed one of
-/// 31 MiB); mapped slabs keep the blocks in use. What speaks against it fades with size: each block
-/// that is given back costs a system call, in which the other cores must forget its OS pages. To
-/// take, touch and give back a block takes this many times what the heap takes:
-///
-/// | | 4 KiB | 32 KiB | 64 KiB | 128 KiB |
-/// |---|---|---|---|---|
-/// | one thread, the heap faulting in its pages too | 1.9 | 1.25 | 1.2 | 1.1 |
-/// | two threads | 72 | 6.2 | 4.4 | 2.8 |
-///
-/// Blocks that all start on an OS page also compete for the same few cache lines, which matters
-/// where little of each is used.
-pub(crate) const MAPPED_FROM: usize = 64 << 10;
-
 /// Memory as it comes from a source.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -90,8 +73,16 @@ pub(crate) enum Source {
     Heap(Heap),
     /// All mapped.
     Mapped(Mapped),
-    /// Blocks of at least [`MAPPED_FROM`] bytes mapped, smaller ones from the global allocator.
-    BySize(Heap, Mapped),
+}
+
+impl Source {
+    /// Gives back to the system what released blocks have kept.
+    pub(crate) fn tidy(&self) {
+        match self {
+            Self::Heap(_) => {}
+            Self::Mapped(mapped) => mapped.tidy(),
+        }
+    }
 }
 
 // SAFETY: each block comes from, and goes back to, a source that keeps the promises: the layout
@@ -100,8 +91,7 @@ unsafe impl MemorySource for Source {
     fn allocate(&self, layout: Layout, want: Want) -> Option<Block> {
         match self {
             Self::Heap(heap) => heap.allocate(layout, want),
-            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => heap.allocate(layout, want),
-            Self::Mapped(mapped) | Self::BySize(_, mapped) => mapped.allocate(layout, want),
+            Self::Mapped(mapped) => mapped.allocate(layout, want),
         }
     }
 
@@ -110,25 +100,22 @@ unsafe impl MemorySource for Source {
             // SAFETY: the caller's conditions, and `allocate` chose the same source.
             Self::Heap(heap) => unsafe { heap.release(ptr, layout) },
             // SAFETY: as above.
-            Self::BySize(heap, _) if layout.size() < MAPPED_FROM => unsafe { heap.release(ptr, layout) },
-            // SAFETY: as above.
-            Self::Mapped(mapped) | Self::BySize(_, mapped) => unsafe { mapped.release(ptr, layout) },
+            Self::Mapped(mapped) => unsafe { mapped.release(ptr, layout) },
         }
     }
 
     fn overhead(&self) -> usize {
         match self {
             Self::Heap(heap) => heap.overhead(),
-            Self::Mapped(mapped) | Self::BySize(_, mapped) => mapped.overhead(),
+            Self::Mapped(mapped) => mapped.overhead(),
         }
     }
 }
 
 /// Where a pool takes its memory from.
 ///
-/// The default decides by size class: small classes come from the global allocator, those of 64 KiB
-/// and more are mapped from the operating system, because allocators may keep what a pool gives
-/// back in large pieces.
+/// By default it maps it from the operating system, because allocators may keep what a pool gives
+/// back.
 ///
 /// # Examples
 ///
@@ -144,9 +131,8 @@ pub struct Memory(Choice);
 
 #[derive(Clone, Copy, Debug, Default)]
 enum Choice {
-    #[default]
-    BySize,
     Heap,
+    #[default]
     Mapped,
 }
 
@@ -174,16 +160,18 @@ impl Memory {
 
     /// All memory mapped from the operating system, in every size class.
     ///
-    /// Buffers of a class lie side by side in slabs of about 2 MiB; from 2 MiB on, each is a
-    /// mapping of its own. They start on an OS page if the pool's alignment says so, and otherwise
+    /// This is the default. Buffers of a class lie side by side in slabs of at most about 2 MiB; from
+    /// 2 MiB on, each is a mapping of its own. They start on an OS page if the pool's alignment says so, and otherwise
     /// at different distances from one, so that they do not compete for the same sets of the caches. A
-    /// buffer that the pool gives up goes back to the system at once, save for OS pages that it
-    /// shares with others: these go with the slab.
+    /// buffer of 64 KiB or more that the pool gives up goes back to the system at once, smaller ones
+    /// together when idle memory [decays](crate::BufferPoolBuilder::decay) or is trimmed, save for OS
+    /// pages that they share with buffers in use.
     ///
     /// # Cost
     /// A buffer that the pool has not ready takes a short lock, a system call if a slab has to be
-    /// mapped, and page faults when it is first written. A buffer that the pool gives up takes a
-    /// system call, which interrupts the other cores that run this process, and the lock.
+    /// mapped, and page faults when it is first written. A buffer that the pool gives up takes
+    /// the lock, and if it is large, or with others like it, a system call, which interrupts the other
+    /// cores that run this process.
     ///
     /// # Examples
     ///
@@ -202,19 +190,16 @@ impl Memory {
     pub(crate) fn source_for(&self, class: Layout) -> Source {
         match self.0 {
             Choice::Heap => Source::Heap(Heap),
-            Choice::BySize if class.size() < MAPPED_FROM => Source::Heap(Heap),
-            Choice::BySize | Choice::Mapped => Source::Mapped(Mapped::new(class)),
+            Choice::Mapped => Source::Mapped(Mapped::new(class)),
         }
     }
 
     /// The source of blocks that belong to no size class, each of its own size.
     pub(crate) fn source_for_oversize(&self) -> Source {
-        // No block has the empty layout, so each is a mapping of its own.
-        let mapped = Mapped::new(Layout::new::<()>());
         match self.0 {
             Choice::Heap => Source::Heap(Heap),
-            Choice::BySize => Source::BySize(Heap, mapped),
-            Choice::Mapped => Source::Mapped(mapped),
+            // No block has the empty layout, so each is a mapping of its own.
+            Choice::Mapped => Source::Mapped(Mapped::new(Layout::new::<()>())),
         }
     }
 }
@@ -228,19 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn the_default_maps_large_classes_only() {
-        let memory = Memory::default();
-        let small = memory.source_for(layout(MAPPED_FROM - 64));
-        let large = memory.source_for(layout(MAPPED_FROM));
-        assert!(matches!(small, Source::Heap(_)));
-        assert!(matches!(large, Source::Mapped(_)));
-    }
-
-    #[test]
     fn a_choice_holds_for_every_class() {
-        for size in [64, MAPPED_FROM, 1 << 24] {
+        for size in [64, 64 << 10, 1 << 24] {
             assert!(matches!(Memory::heap().source_for(layout(size)), Source::Heap(_)));
             assert!(matches!(Memory::mapped().source_for(layout(size)), Source::Mapped(_)));
+            assert!(matches!(Memory::default().source_for(layout(size)), Source::Mapped(_)));
         }
     }
 

@@ -7,6 +7,8 @@
 //! whole.
 
 use std::alloc::Layout;
+use std::ops::Range;
+use std::ptr::NonNull;
 
 use super::mapping::Mapping;
 use super::{Block, os};
@@ -26,12 +28,16 @@ const MIN_BLOCKS: usize = 8;
 /// No slab has more blocks: its marks stay within a KiB, and one of them is found in 64 steps.
 const MAX_BLOCKS: usize = 4096;
 
+/// The first slab of a class is no longer, if it has [`MIN_BLOCKS`], so that many classes of which little is used take
+/// few addresses.
+const FIRST_SLAB_BYTES: usize = 16 << 10;
+
 /// How slabs of one size class are cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// From one block to the next.
     pub(super) stride: usize,
-    /// Blocks in a slab.
+    /// Blocks in a slab, at most.
     pub(super) blocks: usize,
     /// How much further into its stride each block starts than the one before, up to an OS page; 0 when all start where
     /// their stride starts.
@@ -63,6 +69,21 @@ impl Cut {
         Some(Self { stride, blocks, colour })
     }
 
+    /// Blocks in a slab that is mapped when there are so many: as many again, if they are small.
+    pub(super) fn blocks_beside(self, there: usize) -> usize {
+        if !self.is_lazy() {
+            return self.blocks;
+        }
+        let first = (FIRST_SLAB_BYTES / self.stride).clamp(MIN_BLOCKS, self.blocks);
+        there.clamp(first, self.blocks)
+    }
+
+    /// Whether a block keeps its OS pages when it is released, until the source is [tidied](Slabs::claim): they are few,
+    /// and each system call costs as much as for many.
+    pub(super) fn is_lazy(self) -> bool {
+        self.stride < COLOURED_FROM * os::page_size()
+    }
+
     /// Where a block starts in the slab.
     fn start_of(self, block: usize) -> usize {
         block * self.stride + block * self.colour % os::page_size()
@@ -76,6 +97,29 @@ struct Marks {
     free: u64,
     /// All bytes of the block are zero. Says nothing about a block that is out.
     zeroed: u64,
+    /// The block was released with its OS pages. Nothing about a block that is out.
+    stale: u64,
+}
+
+/// How a block comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Left {
+    /// Its bytes are zero.
+    Zeroed,
+    /// Those of its OS pages that it shares with no other block are back with the system.
+    Discarded,
+    /// With all its OS pages.
+    Stale,
+}
+
+/// Neighbouring free blocks of a slab, taken out of it to give their OS pages back.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    /// The first byte of the first block.
+    pub(super) start: NonNull<u8>,
+    pub(super) len: usize,
+    /// Where to look on.
+    pub(super) end: usize,
 }
 
 /// A mapping that is cut into blocks of one size.
@@ -83,23 +127,26 @@ struct Marks {
 pub(super) struct Slab {
     mapping: Mapping,
     marks: Vec<Marks>,
+    blocks: usize,
     out: usize,
+    /// Blocks that are free and stale.
+    stale: usize,
 }
 
 impl Slab {
-    /// Maps a slab, all of it free and zero; `None` when the system or the global allocator has no
-    /// memory.
-    pub(super) fn new(cut: Cut, align: usize) -> Option<Self> {
-        let words = cut.blocks.div_ceil(64);
+    /// Maps a slab of so many blocks, all of it free and zero; `None` when the system or the global
+    /// allocator has no memory.
+    pub(super) fn new(cut: Cut, blocks: usize, align: usize) -> Option<Self> {
+        let words = blocks.div_ceil(64);
         let mut marks = Vec::new();
         marks.try_reserve_exact(words).ok()?;
         marks.extend((0..words).map(|word| {
-            let blocks = (cut.blocks - word * 64).min(64);
+            let blocks = (blocks - word * 64).min(64);
             let all = u64::MAX >> (64 - blocks);
-            Marks { free: all, zeroed: all }
+            Marks { free: all, zeroed: all, stale: 0 }
         }));
-        let mapping = Mapping::new(cut.stride * cut.blocks, align)?;
-        Some(Self { mapping, marks, out: 0 })
+        let mapping = Mapping::new(cut.stride * blocks, align)?;
+        Some(Self { mapping, marks, blocks, out: 0, stale: 0 })
     }
 
     /// Bytes held from the system.
@@ -111,8 +158,8 @@ impl Slab {
         self.mapping.addr()
     }
 
-    fn is_full(&self, cut: Cut) -> bool {
-        self.out == cut.blocks
+    fn is_full(&self) -> bool {
+        self.out == self.blocks
     }
 
     /// Takes the lowest free block.
@@ -120,15 +167,48 @@ impl Slab {
         let word = self.marks.iter().position(|marks| marks.free != 0)?;
         let marks = &mut self.marks[word];
         let bit = marks.free.trailing_zeros();
-        marks.free &= !(1 << bit);
-        self.out += 1;
         let zeroed = marks.zeroed >> bit & 1 == 1;
+        self.take_out(word * 64 + bit as usize);
         let ptr = self.mapping.at(cut.start_of(word * 64 + bit as usize));
         Some(Block { ptr, zeroed })
     }
 
+    fn take_out(&mut self, block: usize) {
+        let (marks, bit) = (&mut self.marks[block / 64], block % 64);
+        self.stale -= (marks.stale >> bit & 1) as usize;
+        marks.free &= !(1 << bit);
+        marks.stale &= !(1 << bit);
+        self.out += 1;
+    }
+
+    fn is_free(&self, block: usize) -> bool {
+        self.marks[block / 64].free >> (block % 64) & 1 == 1
+    }
+
+    fn is_stale(&self, block: usize) -> bool {
+        self.marks[block / 64].stale >> (block % 64) & 1 == 1
+    }
+
+    /// The first run of free blocks from this one on that has OS pages to give back.
+    fn stale_run(&self, cut: Cut, from: usize) -> Option<Range<usize>> {
+        if self.stale == 0 {
+            return None;
+        }
+        let mut start = from;
+        loop {
+            start = (start..self.blocks).find(|&block| self.is_free(block))?;
+            let end = (start..self.blocks).find(|&block| !self.is_free(block)).unwrap_or(self.blocks);
+            let (first, last) = (self.addr() + start * cut.stride, self.addr() + end * cut.stride);
+            let has_page = first.next_multiple_of(os::page_size()) + os::page_size() <= last;
+            if has_page && (start..end).any(|block| self.is_stale(block)) {
+                return Some(start..end);
+            }
+            start = end;
+        }
+    }
+
     /// Takes back the block at `addr`.
-    fn put(&mut self, cut: Cut, addr: usize, zeroed: bool) {
+    fn put(&mut self, cut: Cut, addr: usize, left: Left) {
         let offset = addr - self.addr();
         let block = offset / cut.stride;
         debug_assert_eq!(offset, cut.start_of(block), "not the start of a block");
@@ -136,7 +216,9 @@ impl Slab {
         let bit = block % 64;
         debug_assert_eq!(marks.free >> bit & 1, 0, "released twice");
         marks.free |= 1 << bit;
-        marks.zeroed = marks.zeroed & !(1 << bit) | u64::from(zeroed) << bit;
+        marks.zeroed = marks.zeroed & !(1 << bit) | u64::from(left == Left::Zeroed) << bit;
+        marks.stale |= u64::from(left == Left::Stale) << bit;
+        self.stale += usize::from(left == Left::Stale);
         self.out -= 1;
     }
 }
@@ -165,10 +247,10 @@ impl Slabs {
         let lowest = *self.open.last()?;
         let slab = self.holder_of(lowest);
         let block = self.all[slab].take(cut);
-        if self.all[slab].is_full(cut) {
+        if self.all[slab].is_full() {
             self.open.pop();
         }
-        self.assert_valid(cut);
+        self.assert_valid();
         block
     }
 
@@ -187,19 +269,44 @@ impl Slabs {
         Ok(self.take(cut).expect("a new slab has free blocks"))
     }
 
+    /// How many blocks the next slab should have.
+    pub(super) fn next_blocks(&self, cut: Cut) -> usize {
+        cut.blocks_beside(self.all.iter().map(|slab| slab.blocks).sum())
+    }
+
+    /// Takes free blocks that lie together, and have OS pages to give back, out of a slab: the first from this address on.
+    pub(super) fn claim(&mut self, cut: Cut, from: usize) -> Option<Claim> {
+        let first = self.all.partition_point(|slab| slab.addr() + slab.len() <= from);
+        let found = (first..self.all.len()).find_map(|at| {
+            let slab = &self.all[at];
+            Some((at, slab.stale_run(cut, from.saturating_sub(slab.addr()).div_ceil(cut.stride))?))
+        });
+        let (at, run) = found?;
+        let slab = &mut self.all[at];
+        run.clone().for_each(|block| slab.take_out(block));
+        let (addr, start, len) = (slab.addr(), run.start * cut.stride, run.len() * cut.stride);
+        let claim = Claim { start: slab.mapping.at(start), len, end: addr + start + len };
+        if slab.is_full() {
+            let place = self.place_in_open(addr);
+            self.open.remove(place);
+        }
+        self.assert_valid();
+        Some(claim)
+    }
+
     /// Takes back the block at `addr`. Gives out the slab when this was its last block out.
-    pub(super) fn put(&mut self, cut: Cut, addr: usize, zeroed: bool) -> Option<Slab> {
+    pub(super) fn put(&mut self, cut: Cut, addr: usize, left: Left) -> Option<Slab> {
         let at = self.holder_of(addr);
         let slab = &mut self.all[at];
         let slab_addr = slab.addr();
-        let was_full = slab.is_full(cut);
-        slab.put(cut, addr, zeroed);
+        let was_full = slab.is_full();
+        slab.put(cut, addr, left);
         let empty = slab.out == 0;
         if was_full {
             self.open_up(slab_addr);
         }
         let freed = empty.then(|| self.remove(at));
-        self.assert_valid(cut);
+        self.assert_valid();
         freed
     }
 
@@ -230,9 +337,9 @@ impl Slabs {
 
     /// Every slab has a block out. Those with a free block are in `open`, in order, and no other;
     /// there is room for all.
-    fn assert_valid(&self, cut: Cut) {
-        if cfg!(debug_assertions) {
-            let open = self.all.iter().rev().filter(|slab| !slab.is_full(cut)).map(Slab::addr);
+    fn assert_valid(&self) {
+        if cfg!(all(test, debug_assertions)) {
+            let open = self.all.iter().rev().filter(|slab| !slab.is_full()).map(Slab::addr);
             assert!(open.eq(self.open.iter().copied()));
             assert!(self.all.iter().all(|slab| slab.out != 0));
             assert!(self.open.capacity() >= self.all.len());
@@ -270,15 +377,15 @@ mod tests {
     #[test]
     fn a_block_remembers_whether_it_is_zero() {
         let mut slabs = Slabs::new();
-        let anchor = slabs.add(CUT, Slab::new(CUT, ALIGN).unwrap()).unwrap();
-        for zeroed in [false, true, false] {
+        let anchor = slabs.add(CUT, Slab::new(CUT, CUT.blocks, ALIGN).unwrap()).unwrap();
+        for left in [Left::Stale, Left::Zeroed, Left::Discarded] {
             let block = slabs.take(CUT).unwrap();
-            assert!(slabs.put(CUT, block.ptr.addr().get(), zeroed).is_none());
+            assert!(slabs.put(CUT, block.ptr.addr().get(), left).is_none());
             let again = slabs.take(CUT).unwrap();
-            assert_eq!((again.ptr, again.zeroed), (block.ptr, zeroed));
-            slabs.put(CUT, again.ptr.addr().get(), zeroed);
+            assert_eq!((again.ptr, again.zeroed), (block.ptr, left == Left::Zeroed));
+            slabs.put(CUT, again.ptr.addr().get(), left);
         }
-        assert!(slabs.put(CUT, anchor.ptr.addr().get(), true).is_some());
+        assert!(slabs.put(CUT, anchor.ptr.addr().get(), Left::Zeroed).is_some());
         assert!(slabs.is_empty());
     }
 
@@ -301,7 +408,7 @@ mod tests {
                     Some(lowest) => (slabs.take(CUT).unwrap(), lowest),
                     None => {
                         assert!(slabs.take(CUT).is_none());
-                        let slab = Slab::new(CUT, ALIGN).unwrap();
+                        let slab = Slab::new(CUT, CUT.blocks, ALIGN).unwrap();
                         let addr = slab.addr();
                         free.extend((1..CUT.blocks).map(|block| addr + block * CUT.stride));
                         (slabs.add(CUT, slab).unwrap(), addr)
@@ -312,7 +419,7 @@ mod tests {
             } else if !out.is_empty() {
                 let addr = out.swap_remove((random >> 8) as usize % out.len());
                 free.insert(addr);
-                if let Some(slab) = slabs.put(CUT, addr, false) {
+                if let Some(slab) = slabs.put(CUT, addr, Left::Stale) {
                     let range = slab.addr()..slab.addr() + slab.len();
                     assert!(!out.iter().any(|addr| range.contains(addr)));
                     free.retain(|addr| !range.contains(addr));
@@ -320,7 +427,7 @@ mod tests {
             }
         }
         for addr in out {
-            drop(slabs.put(CUT, addr, false));
+            drop(slabs.put(CUT, addr, Left::Stale));
         }
         assert!(slabs.is_empty());
     }

@@ -20,6 +20,9 @@ pub(crate) enum Reach {
 /// magazines and a barrier in each running thread.
 const CALM_AFTER: u32 = 1024;
 
+/// Bytes given up at once that the system should have at once.
+const TIDY_FROM: usize = 1 << 20;
+
 impl Core {
     /// Has every slot that comes home offered to the keeper, and those that lie in threads' caches now, before it may
     /// lie idle. May be called while attention is raised, too.
@@ -120,7 +123,9 @@ impl Core {
     pub(crate) fn trim(&self, keep: usize) -> usize {
         // Slots that stand for nothing go when all are to go.
         let wanted = if keep == 0 { usize::MAX } else { self.idle_bytes().saturating_sub(keep) };
-        self.reclaim(wanted, Reach::Caches)
+        let freed = self.reclaim(wanted, Reach::Caches);
+        self.tidy();
+        freed
     }
 
     /// Retires idle slots until so many bytes are free; how many are. Largest classes first, depots before caches.
@@ -129,9 +134,18 @@ impl Core {
         let from_depots = |freed, store: &Store| freed + store.reclaim(missing(freed));
         let mut freed = self.stores.iter().rev().fold(0, from_depots);
         // With attention raised nothing lies in caches.
-        if freed >= wanted || reach == Reach::Depots || self.has_attention() {
-            return freed;
+        if freed < wanted && reach == Reach::Caches && !self.has_attention() {
+            freed += self.reclaim_cached(wanted - freed);
         }
+        if freed >= TIDY_FROM {
+            self.tidy();
+        }
+        freed
+    }
+
+    /// The same of what lies in caches.
+    fn reclaim_cached(&self, wanted: usize) -> usize {
+        let mut freed = 0;
         rob(self.seated(), |store, loot| {
             let mut slots = loot.as_slice();
             while let [oldest, newer @ ..] = slots {

@@ -10,11 +10,15 @@
 
 use super::{Core, MAX_STORES};
 use crate::engine::barrier;
+use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::store::Store;
-use crate::sync::{Ordering::*, fence, locked};
+use crate::sync::{BATCH, DEPTH, Ordering::*, fence, locked};
 
 /// Ticks in an interval.
 pub(crate) const QUARTERS: usize = 4;
+
+/// Vacant headers that are not worth looking through: 128 KiB of them.
+const FEW_HEADERS: usize = 1024;
 
 /// The lowest level of each store's depot, in each of the quarters that have passed.
 #[derive(Debug)]
@@ -34,11 +38,10 @@ impl Core {
         self.empty_still_magazines();
         let unneeded = self.unneeded(quarters);
         // Without the lock: this runs destructors, which may use pools, and even come by here.
-        self.stores
-            .iter()
-            .zip(unneeded)
-            .filter(|&(_, slots)| slots > 0)
-            .for_each(|(store, slots)| store.make_way(slots));
+        for (store, &slots) in self.stores.iter().zip(&unneeded).filter(|(_, slots)| **slots > 0) {
+            store.make_way(slots);
+        }
+        self.tidy();
         self.can_decay()
     }
 
@@ -79,6 +82,48 @@ impl Core {
             // SAFETY: robbed, so ours; the caller keeps the core.
             unsafe { Store::send_home(store, loot.as_slice()) };
         }
+    }
+
+    /// Has memory that was given up go back to the system as far as it has not.
+    pub(super) fn tidy(&self) {
+        // SAFETY: made for this kind of core, which the caller keeps.
+        unsafe { (self.tidy)(self.whole()) };
+        self.release_headers();
+    }
+
+    /// Gives back the memory of headers that stand for nothing, unless they are few, or were of no use lately.
+    fn release_headers(&self) {
+        let vacant = self.vacant.level();
+        if vacant < FEW_HEADERS || vacant < self.useless_headers.load(Relaxed).saturating_mul(2) {
+            return;
+        }
+        let mut indices = Vec::new();
+        let mut loot = Loot::new();
+        // SAFETY: the core's table is the one of all its depots.
+        while indices.try_reserve(DEPTH).is_ok() && unsafe { self.vacant.pop(&self.table, BATCH, &mut loot) } > 0 {
+            // SAFETY: popped, so ours.
+            indices.extend(loot.drain().map(|slot| unsafe { slot.head() }.index()));
+        }
+        let mut left = 0;
+        // SAFETY: popped out of the vacant ones, so ours and vacated.
+        unsafe {
+            self.table.release(indices, |slot| {
+                left += 1;
+                loot.add(slot);
+                if loot.len() == BATCH {
+                    self.put_vacant(&mut loot);
+                }
+            });
+        }
+        self.put_vacant(&mut loot);
+        self.useless_headers.store(left, Relaxed);
+    }
+
+    fn put_vacant(&self, slots: &mut Loot) {
+        self.vacant.announce(slots.len());
+        // SAFETY: the caller's slots, vacated; the caller keeps the core.
+        unsafe { Depot::push(&self.vacant, slots.as_slice(), BATCH, Heed::Nothing) };
+        slots.forget();
     }
 
     /// Whether there is anything that is not to stay for good.
