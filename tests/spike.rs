@@ -1,8 +1,8 @@
-//! After a spike the process is as small as before, two intervals later, without any call.
+//! After a spike the process is as small as before.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,12 @@ use millpond::{BufferPool, Memory, Recycled};
 const THREADS: usize = 8;
 const SPIKE: usize = 1 << 30;
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the process has in memory is that of all tests, so they take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Bytes of the process that are in memory.
 fn resident() -> usize {
@@ -62,7 +68,40 @@ fn spike_on(memory: Memory) -> (usize, usize) {
 
 #[test]
 fn a_spike_is_gone_two_intervals_later() {
+    let _alone = alone();
     let (height, left) = spike_on(Memory::default());
     assert!(height > SPIKE / 10 * 9, "{height}");
     assert!(left <= height / 20, "{left} of {height}");
+}
+
+/// 128 bytes of header for each buffer, and the memory of the smallest classes, too.
+#[test]
+fn a_million_small_buffers_leave_nothing_behind() {
+    const COUNT: usize = 1_000_000;
+    let _alone = alone();
+    let pool = BufferPool::builder().size_classes([64]).decay(Duration::MAX).build().unwrap();
+    let before = resident();
+    let touched = |_| {
+        let mut buf = pool.get(64);
+        buf[0] = 1;
+        buf
+    };
+    let mut held: Vec<_> = (0..COUNT).map(touched).collect();
+    let height = resident() - before;
+    assert!(height > COUNT * (64 + 128), "{height}");
+    // One is in use, in the middle of all.
+    let kept = held.swap_remove(COUNT / 2);
+    drop(held);
+    pool.trim(0);
+    let left = resident().saturating_sub(before);
+    println!("{height} bytes, {left} of them left");
+    assert!(left <= height / 50, "{left} of {height}");
+    assert_eq!(kept[..2], [1, 0]);
+    // All headers serve again.
+    let overhead = pool.stats().overhead;
+    let held: Vec<_> = (0..COUNT).map(|_| pool.get(64)).collect();
+    assert!(held.iter().all(|buf| buf[..] == [0; 64]));
+    drop((held, kept));
+    pool.trim(0);
+    assert!(pool.stats().overhead <= overhead + (64 << 10), "{} after {overhead}", pool.stats().overhead);
 }

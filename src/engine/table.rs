@@ -153,23 +153,30 @@ impl SlotTable {
         Some(index)
     }
 
+    /// An empty set of indices; none when there is no memory for it.
+    pub(super) fn no_indices(&self) -> Option<Indices> {
+        let words = self.next.load(Relaxed) as usize / 64 + 1;
+        let mut set = Vec::new();
+        set.try_reserve_exact(words).ok()?;
+        set.resize(words, 0);
+        Some(Indices(set))
+    }
+
     /// Gives the OS pages under these vacant slots back, as far as no other slot has a part in them. Those that are left
     /// go to `rest`.
     ///
     /// # Safety
     /// The caller holds the slots of these indices, which are vacated, and gives them up.
-    pub(super) unsafe fn release(&self, mut indices: Vec<u32>, mut rest: impl FnMut(SlotPtr)) {
-        indices.sort_unstable();
-        let mut indices = indices.into_iter().peekable();
-        while let Some(first) = indices.next() {
-            let mut run = first..first + 1;
+    pub(super) unsafe fn release(&self, indices: &Indices, mut rest: impl FnMut(SlotPtr)) {
+        let end = indices.0.len() as u32 * 64;
+        let mut from = 1;
+        while let Some(first) = (from..end).find(|&index| indices.has(index)) {
             // Segments do not lie together.
-            while indices.next_if_eq(&run.end).is_some_and(|index| locate(index).1 != 0) {
-                run.end += 1;
-            }
+            let is_over = |&index: &u32| !indices.has(index) || locate(index).1 == 0;
+            from = (first + 1..end).find(is_over).unwrap_or(end);
             // SAFETY: the caller's.
-            let gone = unsafe { self.release_run(run.clone()) };
-            for index in run.filter(|index| !gone.contains(index)) {
+            let gone = unsafe { self.release_run(first..from) };
+            for index in (first..from).filter(|index| !gone.contains(index)) {
                 // SAFETY: it is the caller's, so `add` returned it.
                 rest(unsafe { self.slot(index) });
             }
@@ -197,7 +204,9 @@ impl SlotTable {
         }
         debug_assert!(place + run.len() <= (FIRST_SEGMENT as usize) << segment);
         // SAFETY: inside the run.
-        let pages = unsafe { NonNull::new_unchecked(start.add(skipped)) };
+        let pages = unsafe { start.add(skipped) };
+        // SAFETY: inside an allocation, so not null.
+        let pages = unsafe { NonNull::new_unchecked(pages) };
         // SAFETY: whole OS pages of a mapped segment, under slots that are ours. A thread late with a pop reads one word of
         // them at a time, whatever it is now.
         unsafe { os::discard(pages, bytes) };
@@ -220,6 +229,21 @@ impl Drop for SlotTable {
                 unsafe { give_back(base, layout) };
             }
         }
+    }
+}
+
+/// Indices of slots, a bit for each that there was when the set was made.
+pub(super) struct Indices(Vec<u64>);
+
+impl Indices {
+    /// False: made later than the set.
+    pub(super) fn add(&mut self, index: u32) -> bool {
+        let word = self.0.get_mut(index as usize / 64);
+        word.map(|word| *word |= 1 << (index % 64)).is_some()
+    }
+
+    fn has(&self, index: u32) -> bool {
+        self.0[index as usize / 64] >> (index % 64) & 1 == 1
     }
 }
 

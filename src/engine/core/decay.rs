@@ -11,8 +11,9 @@
 use super::{Core, MAX_STORES};
 use crate::engine::barrier;
 use crate::engine::depot::{Depot, Heed, Loot};
+use crate::engine::slot::SlotPtr;
 use crate::engine::store::Store;
-use crate::sync::{BATCH, DEPTH, Ordering::*, fence, locked};
+use crate::sync::{BATCH, Ordering::*, fence, locked};
 
 /// Ticks in an interval.
 pub(crate) const QUARTERS: usize = 4;
@@ -97,29 +98,33 @@ impl Core {
         if vacant < FEW_HEADERS || vacant < self.useless_headers.load(Relaxed).saturating_mul(2) {
             return;
         }
-        let mut indices = Vec::new();
-        let mut loot = Loot::new();
+        let Some(mut indices) = self.table.no_indices() else { return };
+        let (mut popped, mut rest, mut left) = (Loot::new(), Loot::new(), 0);
+        let mut leave = |slot| {
+            left += 1;
+            rest.add(slot);
+            if rest.len() == BATCH {
+                self.put_vacant(&mut rest);
+            }
+        };
         // SAFETY: the core's table is the one of all its depots.
-        while indices.try_reserve(DEPTH).is_ok() && unsafe { self.vacant.pop(&self.table, BATCH, &mut loot) } > 0 {
+        while unsafe { self.vacant.pop(&self.table, BATCH, &mut popped) } > 0 {
             // SAFETY: popped, so ours.
-            indices.extend(loot.drain().map(|slot| unsafe { slot.head() }.index()));
+            let later = |slot: &SlotPtr| !indices.add(unsafe { slot.head() }.index());
+            if popped.drain().filter(later).map(&mut leave).count() > 0 {
+                break;
+            }
         }
-        let mut left = 0;
         // SAFETY: popped out of the vacant ones, so ours and vacated.
-        unsafe {
-            self.table.release(indices, |slot| {
-                left += 1;
-                loot.add(slot);
-                if loot.len() == BATCH {
-                    self.put_vacant(&mut loot);
-                }
-            });
-        }
-        self.put_vacant(&mut loot);
+        unsafe { self.table.release(&indices, &mut leave) };
+        self.put_vacant(&mut rest);
         self.useless_headers.store(left, Relaxed);
     }
 
     fn put_vacant(&self, slots: &mut Loot) {
+        if slots.is_empty() {
+            return;
+        }
         self.vacant.announce(slots.len());
         // SAFETY: the caller's slots, vacated; the caller keeps the core.
         unsafe { Depot::push(&self.vacant, slots.as_slice(), BATCH, Heed::Nothing) };
