@@ -83,7 +83,7 @@ impl Bounds {
 /// | [`max_memory`](Self::max_memory) | that of the budget |
 /// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
 /// | [`zeroing`](Self::zeroing) | [`Zeroing::OnGet`] |
-/// | [`memory`](Self::memory) | by size class |
+/// | [`memory`](Self::memory) | [`Memory::mapped`] |
 /// | [`name`](Self::name) | none |
 ///
 /// # Examples

@@ -111,7 +111,12 @@ impl Core {
         while unsafe { self.vacant.pop(&self.table, BATCH, &mut popped) } > 0 {
             // SAFETY: popped, so ours.
             let later = |slot: &SlotPtr| !indices.add(unsafe { slot.head() }.index());
-            if popped.drain().filter(later).map(&mut leave).count() > 0 {
+            let mut are_late = false;
+            for slot in popped.drain().filter(later) {
+                are_late = true;
+                leave(slot);
+            }
+            if are_late {
                 break;
             }
         }

@@ -18,6 +18,7 @@ use crate::engine::store::{self, Keeping};
 struct Fate {
     vacated: AtomicUsize,
     freed: AtomicUsize,
+    woken: AtomicUsize,
 }
 
 struct Witness(Shared<Fate>);
@@ -33,6 +34,10 @@ impl Keeper for Witness {
 
     fn offer(&self, _: &Core, spare: Spare) {
         drop(spare.shelve());
+    }
+
+    fn woken(&self) {
+        self.0.woken.fetch_add(1, Relaxed);
     }
 
     fn shut(&self, _: &Core) {}
@@ -236,5 +241,46 @@ fn a_lane_used_again_keeps_the_pools_apart() {
         other_cache.exit();
         drop(new);
         assert_gone(&new_fate, 2);
+    });
+}
+
+/// Who looks after the pool falls asleep while something is born: either it sees that, or it is told.
+#[test]
+fn a_birth_wakes_who_falls_asleep() {
+    explore(None, || {
+        let (pool, fate) = pool();
+        let theirs = pool.clone();
+        let mother = thread::spawn(move || {
+            let held = born(&theirs);
+            touch(held.0);
+            held
+        });
+        let asleep = pool.core().fall_asleep();
+        let held = mother.join().unwrap();
+        assert!(!asleep || fate.woken.load(Relaxed) == 1, "nobody looks after what was born");
+        held.put(&Cache::new(), None);
+    });
+}
+
+/// A tick robs a magazine that its owner uses again at that moment.
+#[test]
+fn a_tick_takes_what_lies_still_and_nothing_else() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let (pool, fate) = pool();
+        let cache = Cache::new();
+        born(&pool).put(&cache, Some(&pool));
+        pool.core().tick(1);
+        let theirs = pool.clone();
+        let ticker = thread::spawn(move || {
+            theirs.core().tick(1);
+            theirs.core().tick(4);
+        });
+        if let Some(held) = take(&pool, &cache) {
+            held.put(&cache, Some(&pool));
+        }
+        ticker.join().unwrap();
+        cache.exit();
+        drop(pool);
+        assert_eq!((fate.vacated.load(Relaxed), fate.freed.load(Relaxed)), (1, 1));
     });
 }
