@@ -154,7 +154,8 @@ impl ByteKeeper {
             Some(class) => (class.0, self.alignment, self.classes.sizes()[class.0]),
             None => (self.oversize(), self.alignment.max(os::page_size()), size),
         };
-        let size = size.checked_next_multiple_of(unit)?;
+        // A power of two, which spares a division.
+        let size = size.checked_add(unit - 1)? & !(unit - 1);
         Some((store, Layout::from_size_align(size, self.alignment).ok()?))
     }
 }
