@@ -87,6 +87,8 @@ pub(crate) struct Node {
     above: AtomicUsize,
     /// All pools under this node have attention raised.
     raised: AtomicBool,
+    /// All there is under this node is one pool. Changed under the lock of the members.
+    sole: AtomicBool,
     members: Mutex<Members>,
 }
 
@@ -163,6 +165,7 @@ impl Node {
         let id = members.take_id();
         members.children.retain(|(_, child)| child.strong_count() > 0);
         members.children.push((id, Arc::downgrade(&child)));
+        self.sole.store(members.are_one_pool(), Relaxed);
         drop(members);
         child
     }
@@ -188,6 +191,7 @@ impl Node {
             waited_at: AtomicBool::new(false),
             above: AtomicUsize::new(0),
             raised: AtomicBool::new(false),
+            sole: AtomicBool::new(false),
             members: Mutex::new(Members::default()),
         }
     }
@@ -215,6 +219,12 @@ impl Node {
 
     pub(super) fn raised(&self) -> &AtomicBool {
         &self.raised
+    }
+
+    /// Whether all there is under this node is one pool: then that pool's idle memory is all that could give way here, and
+    /// nobody else can be asked. Who comes later has nothing yet.
+    pub(super) fn is_sole(&self) -> bool {
+        self.sole.load(Relaxed)
     }
 
     pub(crate) fn unit(&self) -> Unit {
@@ -450,6 +460,7 @@ impl Node {
             let mut members = locked(&self.members);
             let id = members.take_id();
             members.pools.push((id, name, core));
+            self.sole.store(members.are_one_pool(), Relaxed);
         });
     }
 
@@ -457,12 +468,15 @@ impl Node {
         let mut members = locked(&self.members);
         let place = members.pools.iter().position(|(_, _, pool)| pool.is(core));
         let left = place.map(|place| members.pools.remove(place));
+        self.sole.store(members.are_one_pool(), Relaxed);
         drop(members);
         drop(left);
     }
 
     pub(super) fn add_on_pressure(&self, callback: OnPressure) {
-        locked(&self.members).on_pressure.push(callback);
+        let mut members = locked(&self.members);
+        members.on_pressure.push(callback);
+        self.sole.store(false, Relaxed);
     }
 
     /// Visits the pools of this node and of those below it, without a lock held, until told to stop.
@@ -544,6 +558,10 @@ impl Members {
     fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    fn are_one_pool(&self) -> bool {
+        self.pools.len() == 1 && self.children.is_empty() && self.on_pressure.is_empty()
     }
 
     fn pool_after(&self, last: u64) -> Option<(u64, CoreRef)> {
