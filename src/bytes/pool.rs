@@ -18,7 +18,7 @@ use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
-use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::acquire::{Acquire, Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
@@ -71,7 +71,7 @@ pub(crate) struct ByteKeeper {
     /// What is charged for memory.
     leaf: Arc<Node>,
     overflow: Overflow,
-    waits: Waits,
+    waits: Arc<Waits>,
     lists: Lists<PooledBuf>,
     /// The options, for `Debug`.
     builder: BufferPoolBuilder,
@@ -90,7 +90,7 @@ impl Keeper for ByteKeeper {
     }
 
     fn offer(&self, core: &Core, spare: Spare) {
-        budget::offer(&self.leaf, core, spare);
+        budget::offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
     }
 
     fn shut(&self, core: &Core) {
@@ -144,7 +144,7 @@ impl ByteKeeper {
         &self.lists
     }
 
-    pub(crate) fn waits(&self) -> &Waits {
+    pub(crate) fn waits(&self) -> &Arc<Waits> {
         &self.waits
     }
 
@@ -209,7 +209,7 @@ impl BufferPool {
                 .collect(),
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
-            waits: Waits::new(),
+            waits: Arc::new(Waits::new()),
             lists: Lists::new(),
             builder: builder.clone(),
         };
@@ -444,7 +444,8 @@ impl BufferPool {
     /// What the pool has done and holds, by size class and in all.
     ///
     /// Exact when nobody uses the pool. Meanwhile, a slot that moves between two places may be counted in both or in
-    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads.
+    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads, and to those
+    /// who wait in line.
     ///
     /// # Examples
     ///
@@ -467,6 +468,7 @@ impl BufferPool {
             oversize: core.stats(keeper.oversize()),
             unpooled: core.stats(keeper.unpooled()),
             waits: &keeper.waits,
+            waiters: keeper.leaf.count_waits(&keeper.waits),
             overhead: slack + keeper.lists.bytes() + core.overhead(),
         };
         Stats::of_bytes(classes, &besides)

@@ -77,6 +77,8 @@ pub(crate) struct Node {
     used: AtomicUsize,
     peak: AtomicUsize,
     min: usize,
+    /// Whether a minimum covers what is charged here: this node's, or that of one above it.
+    covered: bool,
     unclaimed: AtomicUsize,
     beyond: AtomicUsize,
     /// The number of this node's line in the tree.
@@ -177,6 +179,7 @@ impl Node {
 
     fn new(parent: Option<Arc<Self>>, tree: Arc<Tree>, unit: Unit, min: usize, limit: usize) -> Self {
         let line = tree.new_line();
+        let covered = min > 0 || parent.as_ref().is_some_and(|parent| parent.covered);
         Node {
             parent,
             tree,
@@ -185,6 +188,7 @@ impl Node {
             used: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             min,
+            covered,
             unclaimed: AtomicUsize::new(min),
             beyond: AtomicUsize::new(0),
             line,
@@ -247,6 +251,10 @@ impl Node {
         self.min
     }
 
+    pub(super) fn is_covered(&self) -> bool {
+        self.covered
+    }
+
     /// What this node alone would still take.
     pub(crate) fn available(&self) -> usize {
         self.limit().saturating_sub(self.used())
@@ -297,7 +305,7 @@ impl Node {
         #[cfg(test)]
         crate::engine::tally::charge();
         let charged = self.charge(amount, Who::Newcomer);
-        if self.path().any(|node| node.min > 0) {
+        if self.covered {
             fence(SeqCst);
             if self.tree.has_waiters() {
                 cover_changed(self);
@@ -438,6 +446,11 @@ impl Node {
         self.path().last().unwrap_or(self)
     }
 
+    /// Brings up to date what a pool's users have waited; how many wait now.
+    pub(crate) fn count_waits(&self, waits: &Waits) -> u64 {
+        self.tree.count_waits(waits)
+    }
+
     /// Whether somebody waits for memory that this node's pools could give.
     pub(crate) fn is_queued(self: &Arc<Self>) -> bool {
         self.reach().any(|node| node.has_line())
@@ -449,7 +462,7 @@ impl Node {
     }
 
     /// Makes a pool known to those that look for memory under this node. Its slots come home to who waits already.
-    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef, waits: &Waits) {
+    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef, waits: &Arc<Waits>) {
         // Under the tree's lock: who comes to wait either finds the pool, or has been seen here.
         self.tree.join(self, core.clone(), waits, || {
             let waited_for = self.path().any(|node| node.waited_at.load(Relaxed) || node.raised.load(Relaxed));
