@@ -19,6 +19,17 @@ pub(crate) use std::{
 
 use std::sync::PoisonError;
 
+#[cfg(not(loom))]
+thread_local! {
+    /// The key under which this thread was last handed something that it had waited for, in any tree of budgets.
+    pub(crate) static LAST_KEY: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+// Loom's macro knows no `const` blocks.
+#[cfg(loom)]
+loom::thread_local! {
+    pub(crate) static LAST_KEY: std::cell::Cell<usize> = std::cell::Cell::new(0);
+}
+
 /// Locks. No user code runs under the crate's locks, so a panic under one is the crate's own, and what it guards as good
 /// as before.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -29,6 +40,8 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) const DEPTH: usize = if cfg!(loom) { 3 } else { 64 };
 /// Slots in a batch, at most.
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
+/// Hatches in the first row of a tree's.
+pub(crate) const FIRST_HATCHES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Slots in the first segment of a slot table.
 pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 32 };
 

@@ -268,3 +268,23 @@ fn what_was_handed_over_is_nobody_elses_before_it_is_fetched() {
     drop(waiting.served());
     drop(next.served());
 }
+
+#[test]
+fn what_was_handed_over_stays_while_others_come_and_go() {
+    let pool = pool_of(2 * KIB);
+    let mut held: Vec<_> = (0..2).map(|_| pool.get(KIB)).collect();
+    let mut served = [(); 2].map(|()| Waiting::stand(pool.acquire(KIB)));
+    held.clear();
+    for _ in 0..50 {
+        let (mut gone, third) = (Waiting::stand(pool.acquire(KIB)), Waiting::stand(pool.acquire(KIB)));
+        assert!(gone.poll().is_pending());
+        drop(gone);
+        let [first, second] = served;
+        drop(first.served());
+        served = [second, third];
+    }
+    assert_eq!(pool.stats().waiters, 2);
+    let [first, second] = served;
+    assert_eq!((first.served().capacity(), second.served().capacity()), (KIB, KIB));
+    assert_eq!((pool.stats().waiters, pool.stats().waits), (0, 102));
+}

@@ -60,9 +60,10 @@ fn the_time_of_all_and_of_the_longest() {
     let short = Waiting::stand(pool.acquire(KIB));
     thread::sleep(NAP);
     drop(held);
-    drop(long.served());
+    let held = long.served();
     let first = pool.stats();
     assert!(first.waited == first.longest_wait && first.waited >= 2 * NAP && first.waited <= began.elapsed());
+    drop(held);
     drop(short);
     let second = pool.stats();
     assert_eq!(second.longest_wait, first.longest_wait);

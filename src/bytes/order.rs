@@ -2,7 +2,8 @@
 
 use std::alloc::Layout;
 
-use crate::bytes::buf::{PooledBuf, taken};
+use crate::bytes::buf::PooledBuf;
+use crate::bytes::buf::taken::{self, Taken};
 use crate::bytes::many;
 use crate::bytes::pool::{ByteKeeper, want};
 use crate::bytes::request::Wish;
@@ -25,11 +26,28 @@ pub struct One {
 }
 
 impl One {
+    #[inline]
     fn block(&mut self) -> Result<(usize, Layout), Error> {
         match self.block {
             Some(block) => Ok(block),
-            None => Ok(*self.block.insert(taken::block_for(&self.core, self.wish.capacity())?)),
+            None => self.look_up(),
         }
+    }
+}
+
+impl One {
+    fn look_up(&mut self) -> Result<(usize, Layout), Error> {
+        Ok(*self.block.insert(taken::block_for(&self.core, self.wish.capacity())?))
+    }
+
+    #[cold]
+    fn birth(&mut self, grant: Grant) -> Result<Taken, Error> {
+        let (_, charged) = grant.into_parts();
+        let block = self.block();
+        let mut reservation = self.core.keeper().leaf().reserved(charged);
+        let (store, layout) = block?;
+        taken::obtain_charged(&self.core, store, layout, want(self.wish), &mut reservation)
+            .ok_or(Error::OutOfMemory { requested: layout.size() })
     }
 }
 
@@ -55,6 +73,11 @@ fn site(core: &Handle<ByteKeeper>) -> Site<'_> {
 impl Deliver for PooledBuf {
     type Order = One;
 
+    #[inline]
+    fn finds_line(order: &One) -> bool {
+        site(&order.core).has_line()
+    }
+
     fn try_now(order: &mut One) -> Result<Self, Error> {
         let taken = match taken::hit(&order.core, order.wish.capacity()) {
             Some(taken) => taken,
@@ -70,21 +93,17 @@ impl Deliver for PooledBuf {
         site(&order.core)
     }
 
+    #[inline]
     fn demand(order: &mut One) -> Result<Demand, Error> {
         let (store, layout) = order.block()?;
         Ok(Demand::of(store, 1, Amount::bytes(layout.size())))
     }
 
+    #[inline]
     fn redeem(order: &mut One, grant: Grant) -> Option<Result<Self, Error>> {
-        let (mut spares, charged) = grant.into_parts();
-        let block = order.block();
-        let mut reservation = order.core.keeper().leaf().reserved(charged);
-        let taken = match spares.next() {
-            Some(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
-            None => block.and_then(|(store, layout)| {
-                taken::obtain_charged(&order.core, store, layout, want(order.wish), &mut reservation)
-                    .ok_or(Error::OutOfMemory { requested: layout.size() })
-            }),
+        let taken = match grant.into_one() {
+            Ok(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
+            Err(charged) => order.birth(charged),
         };
         Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
     }

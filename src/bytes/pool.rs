@@ -18,7 +18,7 @@ use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
 use crate::memory::{MemorySource, Source, Want, os};
-use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::acquire::{Acquire, Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
@@ -72,7 +72,7 @@ pub(crate) struct ByteKeeper {
     /// What is charged for memory.
     leaf: Arc<Node>,
     overflow: Overflow,
-    waits: Waits,
+    waits: Arc<Waits>,
     /// None where idle memory stays.
     upkeep: Option<Arc<Upkeep>>,
     lists: Lists<PooledBuf>,
@@ -93,7 +93,7 @@ impl Keeper for ByteKeeper {
     }
 
     fn offer(&self, core: &Core, spare: Spare) {
-        budget::offer(&self.leaf, core, spare);
+        budget::offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
     }
 
     fn tidy(&self) {
@@ -156,7 +156,7 @@ impl ByteKeeper {
         &self.lists
     }
 
-    pub(crate) fn waits(&self) -> &Waits {
+    pub(crate) fn waits(&self) -> &Arc<Waits> {
         &self.waits
     }
 
@@ -166,7 +166,8 @@ impl ByteKeeper {
             Some(class) => (class.0, self.alignment, self.classes.sizes()[class.0]),
             None => (self.oversize(), self.alignment.max(os::page_size()), size),
         };
-        let size = size.checked_next_multiple_of(unit)?;
+        // A power of two, which spares a division.
+        let size = size.checked_add(unit - 1)? & !(unit - 1);
         Some((store, Layout::from_size_align(size, self.alignment).ok()?))
     }
 }
@@ -220,7 +221,7 @@ impl BufferPool {
                 .collect(),
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
-            waits: Waits::new(),
+            waits: Arc::new(Waits::new()),
             upkeep: Upkeep::new(options.decay),
             lists: Lists::new(),
             builder: builder.clone(),
@@ -488,7 +489,8 @@ impl BufferPool {
     /// What the pool has done and holds, by size class and in all.
     ///
     /// Exact when nobody uses the pool. Meanwhile, a slot that moves between two places may be counted in both or in
-    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads.
+    /// neither: at most a magazine full for each thread at work. Costs a visit to the magazines of all threads, and to those
+    /// who wait in line.
     ///
     /// # Examples
     ///
@@ -511,6 +513,7 @@ impl BufferPool {
             oversize: core.stats(keeper.oversize()),
             unpooled: core.stats(keeper.unpooled()),
             waits: &keeper.waits,
+            waiters: keeper.leaf.count_waits(&keeper.waits),
             overhead: slack + keeper.lists.bytes() + core.overhead(),
         };
         Stats::of_bytes(classes, &besides)

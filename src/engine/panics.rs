@@ -11,6 +11,8 @@ use std::thread;
 
 thread_local! {
     static PENDING: Cell<Option<Box<dyn Any + Send>>> = const { Cell::new(None) };
+    /// Whether something may be in the other. Looked at more cheaply, as it needs no destructor.
+    static IS_PENDING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs user code, and keeps its panic for [`resume`]. As the thread ends, or panics already, or another panic is kept,
@@ -37,6 +39,7 @@ fn keep(panic: Box<dyn Any + Send>) {
     let mut panic = Some(panic);
     let mut keep_first = |pending: &Cell<Option<_>>| pending.set(pending.take().or_else(|| panic.take()));
     if !thread::panicking() {
+        IS_PENDING.set(true);
         let _ = PENDING.try_with(&mut keep_first); // An error as the thread ends: nobody can be told then.
     }
     if let Some(panic) = panic {
@@ -54,7 +57,16 @@ fn dispose(panic: Box<dyn Any + Send>) {
 
 /// Goes on with a panic that was contained. For faces, at the end of what may run user code, when nothing is in hand but
 /// what may be dropped.
+#[inline]
 pub(crate) fn resume() {
+    if IS_PENDING.get() {
+        resume_pending();
+    }
+}
+
+#[cold]
+fn resume_pending() {
+    IS_PENDING.set(false);
     if let Ok(Some(panic)) = PENDING.try_with(Cell::take) {
         if thread::panicking() {
             dispose(panic);

@@ -1,10 +1,13 @@
 //! A slot between two places: what is offered to those who wait for memory.
 
 use std::mem;
+use std::ptr::{self, NonNull};
 
 use crate::engine::core::{Core, class_of};
-use crate::engine::slot::SlotPtr;
+use crate::engine::slot::{Head, SlotPtr};
 use crate::engine::store::Store;
+use crate::memory::prefetch::prefetch;
+use crate::sync::{AtomicPtr, Ordering::*};
 
 /// An idle slot in hand, in nobody's magazine or depot. Dropped, it is retired.
 #[derive(Debug)]
@@ -37,6 +40,43 @@ impl Spare {
         let store = unsafe { slot.head() }.store();
         // SAFETY: in hand, and not used again where it is taken.
         if unsafe { Store::shelve(store, slot) } { Ok(()) } else { Err(Spare(slot)) }
+    }
+}
+
+/// Where a spare lies for somebody: one puts it in, another takes it out, at any time and without a lock.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Hatch(AtomicPtr<Head>);
+
+impl Hatch {
+    pub(crate) fn new() -> Self {
+        Hatch(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        // Relaxed: a glance. What comes out is taken with Acquire.
+        self.0.load(Relaxed).is_null()
+    }
+
+    /// Asks for its cache line, for who will put something in.
+    pub(crate) fn prefetch(&self) {
+        prefetch(NonNull::from(self).cast());
+    }
+
+    /// Puts a spare in, where nothing lies: that would be lost.
+    pub(crate) fn put(&self, spare: Spare) {
+        debug_assert!(self.is_empty(), "two spares in one hatch");
+        // Release, with the Acquire in `take`: what was done to the slot happens before its next use.
+        self.0.store(spare.into_slot().as_ptr(), Release);
+    }
+
+    pub(crate) fn take(&self) -> Option<Spare> {
+        if self.is_empty() {
+            return None;
+        }
+        // Acquire, with the Release in `put`.
+        let slot = NonNull::new(self.0.swap(ptr::null_mut(), Acquire))?;
+        Some(Spare(SlotPtr::from_raw(slot)))
     }
 }
 

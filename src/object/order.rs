@@ -76,6 +76,11 @@ impl<T: Reuse + Send + 'static> Order<T> {
 impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
     type Order = Order<T>;
 
+    #[inline]
+    fn finds_line(order: &Order<T>) -> bool {
+        !order.core.keeper().is_closed() && order.site().has_line()
+    }
+
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         match taken::hit(&order.core) {
             Some(pooled) => Ok(pooled),
@@ -92,6 +97,10 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
     }
 
     fn redeem(order: &mut Order<T>, grant: Grant) -> Option<Result<Self, Error>> {
+        let grant = match grant.into_one() {
+            Ok(spare) => return Some(Ok(taken::handed_over(&order.core, spare))),
+            Err(grant) => grant,
+        };
         let mut got = None;
         let redeemed = order.redeem(grant, |pooled| got = Some(pooled))?;
         Some(redeemed.map(|()| got.expect("a grant is enough for what was asked for")))

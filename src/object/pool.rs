@@ -17,7 +17,7 @@ use crate::object::order;
 use crate::object::pooled::taken::{self, STORE, UNPOOLED};
 use crate::object::pooled::{Held, MAX_WEIGHT, Pooled};
 use crate::object::reuse::Reuse;
-use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::acquire::{Acquire, Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
@@ -78,7 +78,7 @@ pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
     closed: AtomicBool,
     /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
     leaf: Arc<Node>,
-    waits: Waits,
+    waits: Arc<Waits>,
     /// None where idle values stay.
     upkeep: Option<Arc<Upkeep>>,
     lists: Lists<Pooled<T>>,
@@ -98,7 +98,7 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
     }
 
     fn offer(&self, core: &Core, spare: Spare) {
-        budget::offer(&self.leaf, core, spare);
+        budget::offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
     }
 
     fn woken(&self) {
@@ -126,7 +126,7 @@ impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
         &self.lists
     }
 
-    pub(crate) fn waits(&self) -> &Waits {
+    pub(crate) fn waits(&self) -> &Arc<Waits> {
         &self.waits
     }
 
@@ -200,7 +200,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             options,
             closed: AtomicBool::new(false),
             leaf,
-            waits: Waits::new(),
+            waits: Arc::new(Waits::new()),
             upkeep,
             lists: Lists::new(),
             expected: AtomicUsize::new(size_of::<T>()),
@@ -485,6 +485,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             oversize: StoreStats::default(),
             unpooled: core.stats(UNPOOLED),
             waits: &self.keeper().waits,
+            waiters: self.keeper().leaf.count_waits(&self.keeper().waits),
             overhead: self.keeper().lists.bytes() + core.overhead(),
         };
         Stats::of_objects(class, &besides)

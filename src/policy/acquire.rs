@@ -49,7 +49,7 @@ pub struct Acquire<H: Awaited> {
 
 enum State {
     New,
-    Waits { place: Place, since: Instant },
+    Waits(Place),
     Done,
 }
 
@@ -59,7 +59,7 @@ pub trait Awaited: sealed::Deliver {}
 impl<H: sealed::Deliver> Awaited for H {}
 
 /// What is asked of a pool in line.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
     pub(crate) leaf: &'a Arc<Node>,
     pub(crate) core: &'a Core,
@@ -77,6 +77,11 @@ pub(crate) mod sealed {
         /// As the methods that never wait, but without memory from outside the budget.
         fn try_now(order: &mut Self::Order) -> Result<Self, Error>;
 
+        /// Whether [`try_now`](Self::try_now) would find others in line, as far as can be told without trying.
+        fn finds_line(_: &Self::Order) -> bool {
+            false
+        }
+
         /// Where to stand.
         fn site(order: &Self::Order) -> Site<'_>;
 
@@ -91,16 +96,28 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a pool's users have waited. On cache lines of its own, as every wait writes here.
+/// What a pool's users have waited, as far as it was counted here, and the pool's number among those of its tree.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct Waits {
-    /// The pool's number among those of its tree, or [`NO_NUMBER`].
     number: AtomicU32,
-    waiting: AtomicU64,
     count: AtomicU64,
     nanos: AtomicU64,
     longest: AtomicU64,
+}
+
+/// How long waits were: all together, and the longest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waited {
+    pub(crate) nanos: u64,
+    pub(crate) longest: u64,
+}
+
+impl Waited {
+    pub(crate) fn add(&mut self, waited: Duration) {
+        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos = self.nanos.saturating_add(nanos);
+        self.longest = self.longest.max(nanos);
+    }
 }
 
 /// Of a pool that has not joined a tree, or has left it.
@@ -110,7 +127,6 @@ impl Waits {
     pub(crate) fn new() -> Self {
         Waits {
             number: AtomicU32::new(NO_NUMBER),
-            waiting: AtomicU64::new(0),
             count: AtomicU64::new(0),
             nanos: AtomicU64::new(0),
             longest: AtomicU64::new(0),
@@ -133,20 +149,11 @@ impl Waits {
         number
     }
 
-    pub(crate) fn begin(&self) {
-        self.waiting.store(self.waiting() + 1, Relaxed);
-        self.count.store(self.count() + 1, Relaxed);
-    }
-
-    pub(crate) fn end(&self, waited: Duration) {
-        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
-        self.waiting.store(self.waiting() - 1, Relaxed);
-        self.nanos.store(self.nanos.load(Relaxed).saturating_add(nanos), Relaxed);
-        self.longest.store(self.longest.load(Relaxed).max(nanos), Relaxed);
-    }
-
-    pub(crate) fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
+    /// Counts what was counted elsewhere.
+    pub(crate) fn add(&self, count: u32, waited: Waited) {
+        self.count.store(self.count() + u64::from(count), Relaxed);
+        self.nanos.store(self.nanos.load(Relaxed).saturating_add(waited.nanos), Relaxed);
+        self.longest.store(self.longest.load(Relaxed).max(waited.longest), Relaxed);
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -159,6 +166,14 @@ impl Waits {
 
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest.load(Relaxed))
+    }
+}
+
+impl Site<'_> {
+    /// Whether others wait for what the pool has.
+    #[inline]
+    pub(crate) fn has_line(&self) -> bool {
+        self.core.has_attention() && self.leaf.is_queued()
     }
 }
 
@@ -222,14 +237,14 @@ impl<H: Awaited> Acquire<H> {
     fn step(&mut self, waker: &Waker) -> Poll<Result<H, Error>> {
         let mut ticket = None;
         let mut polled = match &mut self.state {
+            State::New if H::finds_line(&self.order) => self.stand(ticket, waker),
             State::New => match H::try_now(&mut self.order) {
                 Err(error) if error.is_for_now() => self.stand(ticket, waker),
                 now => return Poll::Ready(now),
             },
-            &mut State::Waits { place, since } => {
+            &mut State::Waits(place) => {
                 ticket = Some(place.ticket);
-                let site = H::site(&self.order);
-                let fetched = fetch(site.leaf, site.waits, since, place, waker);
+                let fetched = fetch(H::site(&self.order).leaf, place, waker);
                 if fetched.is_ready() {
                     // Before user code may run and panic: what was granted is in hand.
                     self.state = State::New;
@@ -248,14 +263,13 @@ impl<H: Awaited> Acquire<H> {
         Poll::Pending
     }
 
+    #[inline]
     fn stand(&mut self, ticket: Option<u64>, waker: &Waker) -> Poll<Result<Grant, Error>> {
         let demand = H::demand(&mut self.order)?;
-        let site = H::site(&self.order);
-        let since = Instant::now();
-        match stand(site.leaf, site.core, site.waits, demand, ticket, waker) {
+        match stand(H::site(&self.order), demand, ticket, waker) {
             Ok(Stood::Granted(grant)) => Poll::Ready(Ok(grant)),
             Ok(Stood::Waits(place)) => {
-                self.state = State::Waits { place, since };
+                self.state = State::Waits(place);
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -285,9 +299,8 @@ impl<H: Awaited> Unpin for Acquire<H> {}
 
 impl<H: Awaited> Drop for Acquire<H> {
     fn drop(&mut self) {
-        if let State::Waits { place, since } = self.state {
-            let site = H::site(&self.order);
-            leave(site.leaf, site.core, site.waits, since, place);
+        if let State::Waits(place) = self.state {
+            leave(H::site(&self.order), place);
             panics::resume();
         }
     }
@@ -297,7 +310,7 @@ impl<H: Awaited> fmt::Debug for Acquire<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::New => "not asked yet",
-            State::Waits { .. } => "in line",
+            State::Waits(_) => "in line",
             State::Done => "done",
         };
         f.debug_struct("Acquire").field("requested", &H::requested(&self.order)).field("state", &state).finish()

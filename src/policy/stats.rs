@@ -119,6 +119,7 @@ pub(crate) struct Besides<'a> {
     pub(crate) oversize: StoreStats,
     pub(crate) unpooled: StoreStats,
     pub(crate) waits: &'a Waits,
+    pub(crate) waiters: u64,
     pub(crate) overhead: usize,
 }
 
@@ -139,7 +140,7 @@ impl Stats {
 
     fn sum(classes: Vec<ClassStats>, besides: &Besides<'_>, unit: Unit) -> Self {
         let of = |field: fn(&ClassStats) -> u64| classes.iter().map(field).sum::<u64>();
-        let Besides { oversize, unpooled, waits, overhead } = besides;
+        let Besides { oversize, unpooled, waits, waiters, overhead } = besides;
         let out = match unit {
             Unit::Bytes => oversize.resident_bytes + unpooled.resident_bytes,
             Unit::Values => oversize.resident + unpooled.resident,
@@ -159,7 +160,7 @@ impl Stats {
             idle_in_depot: of(|c| c.idle_in_depot),
             overhead: *overhead as u64,
             depot_retries: of(|c| c.depot_retries),
-            waiters: waits.waiting(),
+            waiters: *waiters,
             waits: waits.count(),
             waited: waits.total(),
             longest_wait: waits.longest(),
@@ -297,8 +298,8 @@ mod tests {
     fn the_table_is_aligned() {
         let class = ClassStats { size: 4096, gets: 1_000_000, cache_hits: 999_999, fresh: 1, ..ClassStats::default() };
         let waits = Waits::new();
-        let besides =
-            Besides { oversize: StoreStats::default(), unpooled: StoreStats::default(), waits: &waits, overhead: 0 };
+        let (oversize, unpooled) = (StoreStats::default(), StoreStats::default());
+        let besides = Besides { oversize, unpooled, waits: &waits, waiters: 0, overhead: 0 };
         let stats = Stats::of_bytes(vec![class], &besides);
         let table = stats.to_string();
         let lines: Vec<_> = table.lines().collect();

@@ -111,6 +111,15 @@ impl Grant {
         births
     }
 
+    /// The slot, if the grant is one and nothing else.
+    #[inline]
+    pub(crate) fn into_one(self) -> Result<Spare, Grant> {
+        match self {
+            Grant { first: Some(spare), more: None, charged } if charged.is_nothing() => Ok(spare),
+            other => Err(other),
+        }
+    }
+
     /// The slots, and what is charged for others.
     pub(crate) fn into_parts(self) -> (impl Iterator<Item = Spare>, Amount) {
         (self.first.into_iter().chain(self.more.into_iter().flat_map(|more| *more)), self.charged)

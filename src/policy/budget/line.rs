@@ -10,60 +10,84 @@
 //! is where it stands from then on; at each node the earliest is the head. Two waiters of one pool share their path, so
 //! they never change places.
 //!
+//! A waiter has an entry, under a key, and a *hatch* of the same key, where a slot that is handed over is put: so it is
+//! fetched without the lock. What else comes of a wait stays in the entry until it is fetched. A key is used again when
+//! both are done with, most often by the thread that fetched something under it last: then the cache lines of entry and
+//! hatch are that processor's, and in the lock's turn of a newcomer nothing must come from another but what the lock itself
+//! lies on.
+//!
 //! One lock guards all lines of a tree. It is taken by those who wait, and by others only while somebody waits or did a
 //! moment ago. No user code runs under it: wakers are called, and slots given up, afterwards.
 
+mod hatches;
 mod queue;
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::engine::core::{Core, CoreRef, Reach};
+use crate::engine::core::{CoreRef, Reach};
 use crate::engine::panics;
 use crate::engine::spare::Spare;
-use crate::policy::acquire::Waits;
+use crate::policy::acquire::{Site, Waited, Waits};
 use crate::policy::budget::demand::{Demand, Grant};
+use crate::policy::budget::line::hatches::Hatches;
 use crate::policy::budget::node::Node;
 use crate::policy::error::Error;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::*, fence, locked};
+use crate::sync::{AtomicBool, AtomicUsize, LAST_KEY, Mutex, MutexGuard, Ordering::*, fence, locked};
 
 /// The lines of one budget tree.
 pub(crate) struct Tree {
-    /// Who stands in any of them, or is about to.
-    waiting: AtomicUsize,
+    hatches: Hatches,
+    /// Somebody stands in one of the lines, or is about to. Changed under the lock.
+    waited: AtomicBool,
     /// How often a node gave back to its parent what its minimum could cover.
     given: AtomicUsize,
-    queue: Mutex<Queue>,
+    busy: Busy,
 }
 
+/// What every wait writes to. It begins a cache line, in which the most of it is.
+#[repr(align(128))]
+struct Busy(Mutex<Queue>);
+
 #[derive(Default)]
+#[repr(C)]
 struct Queue {
     tickets: u64,
-    entries: Vec<Option<Entry>>,
-    free_entries: Vec<usize>,
+    /// Who stands in any line, or is about to.
+    waiting: usize,
+    /// The lines of the first nodes.
+    near: [Line; 4],
+    /// Those of others.
+    far: Vec<Line>,
+    entries: Vec<Entry>,
+    /// Keys of entries that are over, or were.
+    over: VecDeque<u32>,
     /// All pools of the tree. An entry names its pool by the place here, because a hold on it would be two writes to
     /// memory that every thread at work on the pool reads.
     pools: Vec<Option<Pool>>,
     free_pools: Vec<u32>,
-    lines: Vec<Line>,
     free_lines: Vec<usize>,
     /// How often attention was lowered in a pool of this tree, or a pool joined it.
     changed: u64,
+    /// Lines there are, whether a node has them or not.
+    made_lines: usize,
 }
 
 /// A pool that is not shut.
 struct Pool {
     leaf: Arc<Node>,
     core: CoreRef,
+    waits: Arc<Waits>,
 }
 
 /// Keys of the first and the last entry.
 #[derive(Clone, Copy, Default)]
 struct Line {
-    first: Option<usize>,
-    last: Option<usize>,
+    first: Key,
+    last: Key,
 }
 
 /// Two neighbouring cache lines, which processors fetch together.
@@ -71,40 +95,58 @@ struct Line {
 struct Entry {
     ticket: u64,
     demand: Demand,
-    /// The number of its pool. Of no meaning when the wait is over, for the pool may be closed.
+    since: Instant,
+    /// The number of its pool, or [`NO_POOL`] when that has left the tree.
     pool: u32,
     /// Where it stands, or stood: so many steps above the pool's leaf.
-    depth: u32,
+    depth: u16,
+    /// The key is in the list of those that are over.
+    listed: bool,
+    /// That node's line.
+    line: u32,
+    /// Of no meaning for the first in line: so nothing is written to it when it becomes that.
     before: Key,
     behind: Key,
     state: State,
+    /// So often this pool's users have waited under this key, as far as it is not counted in [`Waits`]; and how long those
+    /// waits were that are over. Here, because what every wait writes to should not be on a cache line of its own.
+    waits: u32,
+    waited: Waited,
 }
 
+const NO_POOL: u32 = u32::MAX;
+
 #[cfg(all(not(loom), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Option<Entry>>() == 128, "a wait touches few cache lines");
+const _: () = assert!(size_of::<Entry>() == 128, "a wait touches few cache lines");
 
 /// The key of an entry, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(u32);
 
+impl Default for Key {
+    fn default() -> Self {
+        Key::NONE
+    }
+}
+
 impl Key {
     const NONE: Key = Key(u32::MAX);
+
+    fn new(key: usize) -> Self {
+        Key(u32::try_from(key).expect("fewer waiters than that"))
+    }
 
     fn get(self) -> Option<usize> {
         (self != Key::NONE).then_some(self.0 as usize)
     }
 }
 
-impl From<Option<usize>> for Key {
-    fn from(key: Option<usize>) -> Self {
-        key.map_or(Key::NONE, |key| Key(u32::try_from(key).expect("fewer waiters than that")))
-    }
-}
-
 enum State {
     Standing(Waker),
-    Granted(Grant),
+    Granted(Box<Grant>),
     Failed(Box<Error>),
+    /// What it got was put into its hatch, or has been fetched.
+    Over,
 }
 
 enum Outcome {
@@ -118,6 +160,8 @@ enum Outcome {
 /// What is done when the lock is free again. Small where one waiter is woken, which is the common case.
 #[derive(Default)]
 struct Aftermath {
+    /// When waits end that end now. Read before the lock is taken where one probably will.
+    now: Option<Instant>,
     woken: Option<Waker>,
     more: Option<Box<More>>,
 }
@@ -134,6 +178,15 @@ struct More {
 }
 
 impl Aftermath {
+    /// Before the lock is taken to give what this leaf's pool has to those who wait.
+    fn of(leaf: &Arc<Node>) -> Self {
+        Aftermath { now: leaf.is_queued().then(Instant::now), ..Aftermath::default() }
+    }
+
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
     }
@@ -149,14 +202,24 @@ impl Aftermath {
         self.more().spares.push(spare);
     }
 
+    #[inline]
+    fn run(self) {
+        if let Some(waker) = self.woken {
+            wake(waker);
+        }
+        if let Some(more) = self.more {
+            (*more).run();
+        }
+    }
+}
+
+impl More {
+    #[cold]
     fn run(self) {
         self.woken.into_iter().for_each(wake);
-        if let Some(more) = self.more {
-            more.woken.into_iter().for_each(wake);
-            drop(more.spares);
-            more.search.iter().for_each(search);
-            more.unblocked.iter().for_each(serve);
-        }
+        drop(self.spares);
+        self.search.iter().for_each(search);
+        self.unblocked.iter().for_each(serve);
     }
 }
 
@@ -167,15 +230,16 @@ fn wake(waker: Waker) {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        Tree { waiting: AtomicUsize::new(0), given: AtomicUsize::new(0), queue: Mutex::new(Queue::default()) }
+        let busy = Busy(Mutex::new(Queue::default()));
+        Tree { hatches: Hatches::new(), waited: AtomicBool::new(false), given: AtomicUsize::new(0), busy }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        locked(&self.queue)
+        locked(&self.busy.0)
     }
 
     pub(super) fn has_waiters(&self) -> bool {
-        self.waiting.load(Relaxed) > 0
+        self.waited.load(Relaxed)
     }
 
     pub(super) fn count_given(&self) {
@@ -186,38 +250,38 @@ impl Tree {
         self.given.load(Relaxed)
     }
 
-    /// One more stands in line, or is about to; whether it is the first. Changed under the lock alone.
-    fn count_in(&self) -> bool {
-        let others = self.waiting.load(Relaxed);
-        self.waiting.store(others + 1, Relaxed);
-        others == 0
-    }
-
-    /// One fewer. Changed under the lock alone.
-    fn count_out(&self) {
-        self.waiting.store(self.waiting.load(Relaxed) - 1, Relaxed);
-    }
-
     /// Has a pool join the tree. Who is raising attention meanwhile looks again.
-    pub(super) fn join(&self, leaf: &Arc<Node>, core: CoreRef, waits: &Waits, work: impl FnOnce()) {
+    pub(super) fn join(&self, leaf: &Arc<Node>, core: CoreRef, waits: &Arc<Waits>, work: impl FnOnce()) {
         let mut queue = self.lock();
         queue.changed += 1;
-        waits.join(queue.add_pool(Pool { leaf: leaf.clone(), core }));
+        waits.join(queue.add_pool(Pool { leaf: leaf.clone(), core, waits: waits.clone() }));
         work();
         drop(queue);
+    }
+
+    /// Brings up to date what a pool's users have waited; how many wait, or have not fetched yet what they got.
+    pub(super) fn count_waits(&self, waits: &Waits) -> u64 {
+        let mut queue = self.lock();
+        waits.number().map_or(0, |pool| {
+            queue.count_waits(pool);
+            queue.waiters(pool, &self.hatches)
+        })
     }
 
     pub(super) fn new_line(&self) -> usize {
         let mut queue = self.lock();
         queue.free_lines.pop().unwrap_or_else(|| {
-            queue.lines.push(Line::default());
-            queue.lines.len() - 1
+            queue.made_lines += 1;
+            if queue.made_lines > queue.near.len() {
+                queue.far.push(Line::default());
+            }
+            queue.made_lines - 1
         })
     }
 
     pub(super) fn give_back_line(&self, line: usize) {
         let mut queue = self.lock();
-        debug_assert!(queue.lines[line].first.is_none(), "a budget ends with a line");
+        debug_assert!(queue.line(line).first == Key::NONE, "a budget ends with a line");
         queue.free_lines.push(line);
     }
 }
@@ -236,58 +300,87 @@ pub(crate) enum Stood {
     Waits(Place),
 }
 
-/// Stands in line for a demand on a pool, whose budget is `leaf`. With the ticket of an earlier place, in that order.
-pub(crate) fn stand(
-    leaf: &Arc<Node>,
-    core: &Core,
-    waits: &Waits,
-    demand: Demand,
-    ticket: Option<u64>,
-    waker: &Waker,
-) -> Result<Stood, Error> {
+/// Stands in line for a demand on a pool. With the ticket of an earlier place, in that order.
+pub(crate) fn stand(site: Site<'_>, demand: Demand, ticket: Option<u64>, waker: &Waker) -> Result<Stood, Error> {
+    let Site { leaf, core, waits } = site;
+    let total = demand.total();
+    let never = || leaf.never_fits(total).map(|(requested, limit)| Error::NeverFits { requested, limit });
+    if let Some(error) = never() {
+        return Err(error);
+    }
     let mut after = Aftermath::default();
     // Cloned, and dropped if it is not kept, without the lock.
-    let mut waker = Some(waker.clone());
+    let mut entry = Entry::new(leaf, demand, waker.clone());
+    let hint = LAST_KEY.with(|last| last.get());
     let mut queue = leaf.tree().lock();
-    let stood = queue.admit(leaf, core, waits, demand, ticket, &mut waker, &mut after);
-    if let Ok(Stood::Waits(place)) = &stood {
-        waits.begin();
-        let at = queue.must_search(place.key);
-        drop(queue);
-        after.run();
-        at.iter().for_each(search);
-        press_covered(leaf);
-    } else {
-        drop(queue);
-        after.run();
+    entry.pool = waits.number().ok_or(Error::Closed)?;
+    entry.ticket = queue.ticket(ticket);
+    if queue.count_in(leaf.tree()) {
+        // With the fences of those who release or set limits: either we see what they did, or they see us. Who comes
+        // after others sees what these saw, by the lock.
+        fence(SeqCst);
+        if let Some(error) = never() {
+            queue.count_out(leaf.tree());
+            return Err(error);
+        }
     }
-    stood
+    let ticket = entry.ticket;
+    let depth = match queue.try_newcomer(site, &entry, &mut after) {
+        Ok(grant) => {
+            queue.count_out(leaf.tree());
+            drop(queue);
+            after.run();
+            return Ok(Stood::Granted(grant));
+        }
+        Err(depth) => depth,
+    };
+    core.be_restless();
+    let at = at(leaf, depth);
+    entry.stand_at(at, depth);
+    let key = queue.add(entry, hint, leaf);
+    let searched = at.raised().load(Relaxed);
+    let missing = queue.missing_to(key, at);
+    drop(queue);
+    after.run();
+    // Where there is no other pool, its own depots are all that may hold something by now.
+    if !searched || missing > 0 && !(at.is_sole() && core.reclaim(missing, Reach::Depots) == 0) {
+        search(at);
+    }
+    if leaf.is_covered() {
+        press_covered(leaf);
+    }
+    Ok(Stood::Waits(Place { key, ticket }))
 }
 
 /// What was granted to a place, or the reason why nothing will be, and the place is given up; or the waker is kept.
-pub(crate) fn fetch(
-    leaf: &Arc<Node>,
-    waits: &Waits,
-    since: Instant,
-    place: Place,
-    waker: &Waker,
-) -> Poll<Result<Grant, Error>> {
-    let now = Instant::now();
+pub(crate) fn fetch(leaf: &Arc<Node>, place: Place, waker: &Waker) -> Poll<Result<Grant, Error>> {
+    match leaf.tree().hatches.at(place.key).take() {
+        Some(spare) => {
+            // Free now, and its entry and hatch are in this processor's cache.
+            LAST_KEY.with(|last| last.set(place.key));
+            Poll::Ready(Ok(Grant::of(spare)))
+        }
+        None => fetch_slowly(leaf, place, waker),
+    }
+}
+
+/// When nothing lies in the hatch.
+#[cold]
+fn fetch_slowly(leaf: &Arc<Node>, place: Place, waker: &Waker) -> Poll<Result<Grant, Error>> {
     let mut other = None;
     loop {
         let mut queue = leaf.tree().lock();
-        match &mut queue.entry_mut(place.key).state {
+        match &mut queue.entries[place.key].state {
             State::Standing(kept) if kept.will_wake(waker) => return Poll::Pending,
             State::Standing(kept) => {
                 if let Some(new) = &mut other {
                     mem::swap(kept, new);
                 }
             }
-            State::Granted(_) | State::Failed(_) => {
-                let entry = queue.remove(place.key);
-                waits.end(now.saturating_duration_since(since));
+            _ => {
+                let state = queue.end(place.key);
                 drop(queue);
-                return Poll::Ready(entry.outcome());
+                return Poll::Ready(state.outcome(leaf, place));
             }
         }
         drop(queue);
@@ -300,26 +393,24 @@ pub(crate) fn fetch(
 }
 
 /// Gives up a place, with all that may have been granted there.
-pub(crate) fn leave(leaf: &Arc<Node>, core: &Core, waits: &Waits, since: Instant, place: Place) {
-    let waited = since.elapsed();
+pub(crate) fn leave(site: Site<'_>, place: Place) {
+    let leaf = site.leaf;
+    let now = Instant::now();
     let mut queue = leaf.tree().lock();
-    let entry = queue.remove(place.key);
-    waits.end(waited);
+    let depth = queue.entries[place.key].depth;
+    let state = queue.give_up(place.key, now);
     drop(queue);
-    match entry.state {
-        State::Standing(_) => {
-            serve(leaf);
-            // What lay ready for it may be of use to those who wait above, too.
-            entry.at(leaf).path().for_each(press);
-            press_covered(leaf);
-        }
-        State::Failed(_) => {}
-        State::Granted(grant) => {
-            let (spares, charged) = grant.into_parts();
-            spares.for_each(|spare| offer(leaf, core, spare));
-            if !charged.is_nothing() {
-                leaf.release(charged);
-            }
+    if let State::Standing(waker) = state {
+        drop(waker);
+        serve(leaf);
+        // What lay ready for it may be of use to those who wait above, too.
+        at(leaf, depth as usize).path().for_each(press);
+        press_covered(leaf);
+    } else if let Ok(grant) = state.outcome(leaf, place) {
+        let (spares, charged) = grant.into_parts();
+        spares.for_each(|spare| offer(site, spare));
+        if !charged.is_nothing() {
+            leaf.release(charged);
         }
     }
 }
@@ -397,9 +488,10 @@ pub(super) fn cover_changed(leaf: &Arc<Node>) {
 }
 
 /// Gives a slot that came home to who waits for it, or to the depot.
-pub(crate) fn offer(leaf: &Arc<Node>, core: &Core, spare: Spare) {
-    let mut after = Aftermath::default();
-    leaf.tree().lock().offer(leaf, core, spare, &mut after);
+pub(crate) fn offer(site: Site<'_>, spare: Spare) {
+    let tree = site.leaf.tree();
+    let mut after = Aftermath::of(site.leaf);
+    tree.lock().offer(site, spare, &mut after);
     after.run();
 }
 
@@ -426,6 +518,28 @@ pub(super) fn limit_changed(node: &Arc<Node>) {
 }
 
 impl Entry {
+    /// Of somebody who comes to stand in line for a pool with this leaf.
+    fn new(leaf: &Node, demand: Demand, waker: Waker) -> Self {
+        Entry {
+            ticket: 0,
+            demand,
+            since: Instant::now(),
+            pool: NO_POOL,
+            depth: 0,
+            listed: false,
+            line: leaf.line() as u32,
+            before: Key::NONE,
+            behind: Key::NONE,
+            state: State::Standing(waker),
+            waits: 1,
+            waited: Waited::default(),
+        }
+    }
+
+    fn stand_at(&mut self, at: &Node, depth: usize) {
+        (self.depth, self.line) = (depth as u16, at.line() as u32);
+    }
+
     /// Where it stands, or stood, given the leaf of its pool.
     fn at<'a>(&self, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
         at(leaf, self.depth as usize)
@@ -435,12 +549,18 @@ impl Entry {
     fn covering<'a>(&self, leaf: &'a Arc<Node>) -> impl Iterator<Item = &'a Arc<Node>> {
         leaf.path().take(self.depth as usize).filter(|node| node.min() > 0)
     }
+}
 
-    /// What it waited for, of an entry that stands no more.
-    fn outcome(self) -> Result<Grant, Error> {
-        match self.state {
-            State::Granted(grant) => Ok(grant),
+impl State {
+    /// What was waited for, of an entry that stands no more and had this place.
+    fn outcome(self, leaf: &Arc<Node>, place: Place) -> Result<Grant, Error> {
+        match self {
+            State::Granted(grant) => Ok(*grant),
             State::Failed(error) => Err(*error),
+            State::Over => {
+                let spare = leaf.tree().hatches.at(place.key).take();
+                Ok(Grant::of(spare.expect("who has a place fetches once")))
+            }
             State::Standing(_) => unreachable!("it still stands"),
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, Wake, Waker};
-use std::time::Instant;
 
 use loom::sync::Notify;
 use loom::thread;
@@ -15,7 +14,7 @@ use crate::engine::models::{Token, explore, full, touch};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
-use crate::policy::acquire::Waits;
+use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Place, Stood, dismiss, fetch, leave, offer, stand};
 use crate::policy::error::Error;
 
@@ -24,7 +23,7 @@ const SLOT: Amount = Amount::bytes(64);
 /// A pool of tokens on a budget.
 struct Charged {
     leaf: Arc<Node>,
-    waits: Waits,
+    waits: Arc<Waits>,
     freed: Arc<AtomicUsize>,
 }
 
@@ -38,7 +37,7 @@ impl Keeper for Charged {
     }
 
     fn offer(&self, core: &Core, spare: Spare) {
-        offer(&self.leaf, core, spare);
+        offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
     }
 
     fn shut(&self, core: &Core) {
@@ -65,8 +64,12 @@ impl Pool {
         let leaf = budget.node().clone();
         let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
-        let handle =
-            Handle::new(Charged { leaf, waits: Waits::new(), freed: freed.clone() }, &[store], [Some(0)], limits);
+        let handle = Handle::new(
+            Charged { leaf, waits: Arc::new(Waits::new()), freed: freed.clone() },
+            &[store],
+            [Some(0)],
+            limits,
+        );
         handle.keeper().leaf.join(None, handle.core().hold(), &handle.keeper().waits);
         Pool { handle, freed }
     }
@@ -75,8 +78,8 @@ impl Pool {
         &self.handle.keeper().leaf
     }
 
-    fn waits(&self) -> &Waits {
-        &self.handle.keeper().waits
+    fn site(&self) -> Site<'_> {
+        Site { leaf: self.leaf(), core: self.handle.core(), waits: &self.handle.keeper().waits }
     }
 
     fn born(&self) -> Held {
@@ -87,7 +90,7 @@ impl Pool {
     }
 
     fn stand(&self, bell: &Bell) -> Result<Stood, Error> {
-        stand(self.leaf(), self.handle.core(), self.waits(), Demand::of(0, 1, SLOT), None, &bell.waker())
+        stand(self.site(), Demand::of(0, 1, SLOT), None, &bell.waker())
     }
 
     fn redeem(&self, grant: Grant) -> Held {
@@ -116,9 +119,8 @@ impl Pool {
     }
 
     fn wait_in(&self, place: Place, bell: &Bell) -> Result<Held, Error> {
-        let since = Instant::now();
         loop {
-            match fetch(self.leaf(), self.waits(), since, place, &bell.waker()) {
+            match fetch(self.leaf(), place, &bell.waker()) {
                 Poll::Ready(grant) => return grant.map(|grant| self.redeem(grant)),
                 Poll::Pending => bell.0.wait(),
             }
@@ -280,8 +282,7 @@ fn a_cancelled_wait_passes_its_turn_on() {
             panic!("there is only one slot, and it is out");
         };
         let theirs = pool.clone();
-        let quitter =
-            thread::spawn(move || leave(theirs.leaf(), theirs.handle.core(), theirs.waits(), Instant::now(), first));
+        let quitter = thread::spawn(move || leave(theirs.site(), first));
         let cache = Cache::new();
         held.put(&cache);
         pool.wait_in(second, &bells[1]).expect("it comes home").put(&cache);
@@ -335,7 +336,7 @@ fn a_release_wakes_who_waits_while_attention_lasts() {
         let pool = Pool::on(&budget);
         budget.node().reserve(SLOT).ok().expect("there is room for it").keep();
         let Ok(Stood::Waits(earlier)) = pool.stand(&Bell::new()) else { panic!("nothing is free") };
-        leave(pool.leaf(), pool.handle.core(), pool.waits(), Instant::now(), earlier);
+        leave(pool.site(), earlier);
         let same = budget.clone();
         let releaser = thread::spawn(move || same.node().release(SLOT));
         let cache = Cache::new();
@@ -526,13 +527,12 @@ fn a_cancelled_wait_leaves_its_room_to_the_next() {
         let held = pool.born();
         let bells = [Bell::new(), Bell::new()];
         let two = Demand::of(0, 2, SLOT);
-        let stood = stand(pool.leaf(), pool.handle.core(), pool.waits(), two, None, &bells[0].waker());
+        let stood = stand(pool.site(), two, None, &bells[0].waker());
         let [Ok(Stood::Waits(first)), Ok(Stood::Waits(second))] = [stood, pool.stand(&bells[1])] else {
             panic!("there is room for one, and somebody before it");
         };
         let theirs = pool.clone();
-        let quitter =
-            thread::spawn(move || leave(theirs.leaf(), theirs.handle.core(), theirs.waits(), Instant::now(), first));
+        let quitter = thread::spawn(move || leave(theirs.site(), first));
         let cache = Cache::new();
         pool.wait_in(second, &bells[1]).expect("there is room for it").put(&cache);
         quitter.join().unwrap();

@@ -77,6 +77,8 @@ pub(crate) struct Node {
     used: AtomicUsize,
     peak: AtomicUsize,
     min: usize,
+    /// Whether a minimum covers what is charged here: this node's, or that of one above it.
+    covered: bool,
     unclaimed: AtomicUsize,
     beyond: AtomicUsize,
     /// The number of this node's line in the tree.
@@ -87,6 +89,8 @@ pub(crate) struct Node {
     above: AtomicUsize,
     /// All pools under this node have attention raised.
     raised: AtomicBool,
+    /// All there is under this node is one pool. Changed under the lock of the members.
+    sole: AtomicBool,
     members: Mutex<Members>,
 }
 
@@ -163,6 +167,7 @@ impl Node {
         let id = members.take_id();
         members.children.retain(|(_, child)| child.strong_count() > 0);
         members.children.push((id, Arc::downgrade(&child)));
+        self.sole.store(members.are_one_pool(), Relaxed);
         drop(members);
         child
     }
@@ -174,6 +179,7 @@ impl Node {
 
     fn new(parent: Option<Arc<Self>>, tree: Arc<Tree>, unit: Unit, min: usize, limit: usize) -> Self {
         let line = tree.new_line();
+        let covered = min > 0 || parent.as_ref().is_some_and(|parent| parent.covered);
         Node {
             parent,
             tree,
@@ -182,12 +188,14 @@ impl Node {
             used: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             min,
+            covered,
             unclaimed: AtomicUsize::new(min),
             beyond: AtomicUsize::new(0),
             line,
             waited_at: AtomicBool::new(false),
             above: AtomicUsize::new(0),
             raised: AtomicBool::new(false),
+            sole: AtomicBool::new(false),
             members: Mutex::new(Members::default()),
         }
     }
@@ -217,6 +225,12 @@ impl Node {
         &self.raised
     }
 
+    /// Whether all there is under this node is one pool: then that pool's idle memory is all that could give way here, and
+    /// nobody else can be asked. Who comes later has nothing yet.
+    pub(super) fn is_sole(&self) -> bool {
+        self.sole.load(Relaxed)
+    }
+
     pub(crate) fn unit(&self) -> Unit {
         self.unit
     }
@@ -235,6 +249,10 @@ impl Node {
 
     pub(super) fn min(&self) -> usize {
         self.min
+    }
+
+    pub(super) fn is_covered(&self) -> bool {
+        self.covered
     }
 
     /// What this node alone would still take.
@@ -287,7 +305,7 @@ impl Node {
         #[cfg(test)]
         crate::engine::tally::charge();
         let charged = self.charge(amount, Who::Newcomer);
-        if self.path().any(|node| node.min > 0) {
+        if self.covered {
             fence(SeqCst);
             if self.tree.has_waiters() {
                 cover_changed(self);
@@ -428,6 +446,11 @@ impl Node {
         self.path().last().unwrap_or(self)
     }
 
+    /// Brings up to date what a pool's users have waited; how many wait now.
+    pub(crate) fn count_waits(&self, waits: &Waits) -> u64 {
+        self.tree.count_waits(waits)
+    }
+
     /// Whether somebody waits for memory that this node's pools could give.
     pub(crate) fn is_queued(self: &Arc<Self>) -> bool {
         self.reach().any(|node| node.has_line())
@@ -439,7 +462,7 @@ impl Node {
     }
 
     /// Makes a pool known to those that look for memory under this node. Its slots come home to who waits already.
-    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef, waits: &Waits) {
+    pub(crate) fn join(self: &Arc<Self>, name: Option<String>, core: CoreRef, waits: &Arc<Waits>) {
         // Under the tree's lock: who comes to wait either finds the pool, or has been seen here.
         self.tree.join(self, core.clone(), waits, || {
             let waited_for = self.path().any(|node| node.waited_at.load(Relaxed) || node.raised.load(Relaxed));
@@ -450,6 +473,7 @@ impl Node {
             let mut members = locked(&self.members);
             let id = members.take_id();
             members.pools.push((id, name, core));
+            self.sole.store(members.are_one_pool(), Relaxed);
         });
     }
 
@@ -457,12 +481,15 @@ impl Node {
         let mut members = locked(&self.members);
         let place = members.pools.iter().position(|(_, _, pool)| pool.is(core));
         let left = place.map(|place| members.pools.remove(place));
+        self.sole.store(members.are_one_pool(), Relaxed);
         drop(members);
         drop(left);
     }
 
     pub(super) fn add_on_pressure(&self, callback: OnPressure) {
-        locked(&self.members).on_pressure.push(callback);
+        let mut members = locked(&self.members);
+        members.on_pressure.push(callback);
+        self.sole.store(false, Relaxed);
     }
 
     /// Visits the pools of this node and of those below it, without a lock held, until told to stop.
@@ -544,6 +571,10 @@ impl Members {
     fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    fn are_one_pool(&self) -> bool {
+        self.pools.len() == 1 && self.children.is_empty() && self.on_pressure.is_empty()
     }
 
     fn pool_after(&self, last: u64) -> Option<(u64, CoreRef)> {

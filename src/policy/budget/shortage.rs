@@ -84,6 +84,18 @@ enum Step {
     Callbacks,
 }
 
+impl Step {
+    /// Whether a pool has done with the steps before all that this one could do: because nothing has been in caches since
+    /// they began, or because the pool is all there is under the node that refused.
+    fn is_vain(self, attended: bool, sole: bool) -> bool {
+        match self {
+            Step::OwnDepots => false,
+            Step::Steal | Step::OwnCaches => attended,
+            Step::Others | Step::Callbacks => sole,
+        }
+    }
+}
+
 /// What callbacks gave back lies idle, perhaps in other pools.
 const STEPS: [Step; 6] = [Step::OwnDepots, Step::Steal, Step::OwnCaches, Step::Others, Step::Callbacks, Step::Others];
 
@@ -102,9 +114,13 @@ pub(crate) fn climb<'a, T, S>(
         Ok(slot) => return Ok(slot),
         Err(short) => short,
     };
+    let attended = core.is_some_and(Core::is_attended);
     let mut steps = STEPS.iter();
     let mut height = short.height(leaf);
     while let Some(step) = steps.next().filter(|_| !short.is_queued()) {
+        if core.is_some() && step.is_vain(attended, node_of(short, leaf).is_sole()) {
+            continue;
+        }
         let missing = short.missing(leaf, needed(seeker));
         let freed = match step {
             Step::OwnDepots => core.map_or(0, |core| core.reclaim(missing, Reach::Depots)),

@@ -2,24 +2,50 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::task::Waker;
+use std::time::Instant;
 
-use super::{Aftermath, Entry, Key, Outcome, Place, Pool, Queue, State, Stood};
+use super::{Aftermath, Entry, Hatches, Key, Line, NO_POOL, Outcome, Pool, Queue, State, Tree};
 use crate::engine::core::Core;
 use crate::engine::spare::Spare;
-use crate::policy::acquire::Waits;
+use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::node::{Amount, Node, Who};
 use crate::policy::error::Error;
-use crate::sync::{Ordering::*, fence};
+use crate::sync::Ordering::*;
 
 impl Queue {
-    pub(super) fn entry(&self, key: usize) -> &Entry {
-        self.entries[key].as_ref().expect("a key is given up with its entry")
+    fn entry(&self, key: usize) -> &Entry {
+        &self.entries[key]
     }
 
-    pub(super) fn entry_mut(&mut self, key: usize) -> &mut Entry {
-        self.entries[key].as_mut().expect("a key is given up with its entry")
+    fn entry_mut(&mut self, key: usize) -> &mut Entry {
+        &mut self.entries[key]
+    }
+
+    pub(super) fn line(&self, number: usize) -> &Line {
+        self.near.get(number).unwrap_or_else(|| &self.far[number - self.near.len()])
+    }
+
+    fn line_mut(&mut self, number: usize) -> &mut Line {
+        let others = number.wrapping_sub(self.near.len());
+        self.near.get_mut(number).unwrap_or_else(|| &mut self.far[others])
+    }
+
+    /// One more stands in line, or is about to; whether it is the first.
+    pub(super) fn count_in(&mut self, tree: &Tree) -> bool {
+        self.waiting += 1;
+        if self.waiting == 1 {
+            tree.waited.store(true, Relaxed);
+        }
+        self.waiting == 1
+    }
+
+    /// One does not, after all.
+    pub(super) fn count_out(&mut self, tree: &Tree) {
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            tree.waited.store(false, Relaxed);
+        }
     }
 
     /// Gives a pool a number.
@@ -43,19 +69,22 @@ impl Queue {
         (entry, self.pool_of(entry))
     }
 
-    /// Where somebody stands.
-    fn place_of(&self, key: usize) -> &Arc<Node> {
-        let (entry, pool) = self.standing(key);
-        entry.at(&pool.leaf)
-    }
-
     /// Who comes first of those who wait at a node: in its line, or above it for what its minimum may come to cover.
+    #[inline]
     pub(super) fn first_at(&self, node: &Arc<Node>) -> Option<usize> {
-        let here = self.lines[node.line()].first;
+        let here = self.line(node.line()).first.get();
         if node.above().load(Relaxed) == 0 {
             return here;
         }
-        here.into_iter().chain(self.first_above(node)).min_by_key(|&key| self.entry(key).ticket)
+        self.first_of(here, self.first_above(node))
+    }
+
+    /// The earlier of two.
+    fn first_of(&self, one: Option<usize>, other: Option<usize>) -> Option<usize> {
+        match (one, other) {
+            (Some(a), Some(b)) => Some(if self.entry(a).ticket <= self.entry(b).ticket { a } else { b }),
+            _ => one.or(other),
+        }
     }
 
     /// Who comes first of those from under a node who stand above it.
@@ -67,72 +96,105 @@ impl Queue {
 
     /// The line of a node.
     pub(super) fn members(&self, node: &Arc<Node>) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(self.lines[node.line()].first, |&key| self.entry(key).behind.get())
+        std::iter::successors(self.line(node.line()).first.get(), |&key| self.entry(key).behind.get())
     }
 
     pub(super) fn first_ticket(&self, node: &Arc<Node>) -> Option<u64> {
         self.first_at(node).map(|key| self.entry(key).ticket)
     }
 
-    /// A newcomer: granted at once if nobody is before it, else put in line.
-    pub(super) fn admit(
-        &mut self,
-        leaf: &Arc<Node>,
-        core: &Core,
-        waits: &Waits,
-        demand: Demand,
-        ticket: Option<u64>,
-        waker: &mut Option<Waker>,
-        after: &mut Aftermath,
-    ) -> Result<Stood, Error> {
-        if let Some((requested, limit)) = leaf.never_fits(demand.total()) {
-            return Err(Error::NeverFits { requested, limit });
-        }
-        let ticket = ticket.unwrap_or_else(|| {
+    /// The next ticket, unless there is one already.
+    pub(super) fn ticket(&mut self, earlier: Option<u64>) -> u64 {
+        earlier.unwrap_or_else(|| {
             self.tickets += 1;
             self.tickets
-        });
-        let Some(pool) = waits.number() else { return Err(Error::Closed) };
-        if leaf.tree().count_in() {
-            // With the fences of those who release or set limits: either we see what they did, or they see us. Who comes
-            // after others sees what these saw, by the lock.
-            fence(SeqCst);
-        }
-        let behind_others = self.first_ticket(leaf).is_some_and(|first| first < ticket);
-        let granted = if behind_others { Err(0) } else { self.try_grant(leaf, core, &demand, ticket, after) };
-        let depth = match granted {
-            Ok(grant) => {
-                leaf.tree().count_out();
-                return Ok(Stood::Granted(grant));
-            }
-            Err(depth) => depth,
-        };
-        core.be_restless();
-        let entry = Entry {
-            ticket,
-            demand,
-            pool,
-            depth: depth as u32,
-            before: Key::NONE,
-            behind: Key::NONE,
-            state: State::Standing(waker.take().expect("one comes with each newcomer")),
-        };
-        let key = self.free_entries.pop().unwrap_or(self.entries.len());
-        if key == self.entries.len() {
-            self.entries.push(None);
-        }
-        self.entries[key] = Some(entry);
-        self.link(key);
-        Ok(Stood::Waits(Place { key, ticket }))
+        })
     }
 
-    /// Where somebody has come to stand, if memory must be looked for there: because nobody has done so, or because it is
-    /// the first.
-    pub(super) fn must_search(&self, key: usize) -> Option<Arc<Node>> {
-        let at = self.place_of(key);
-        let searched = at.raised().load(Relaxed);
-        let missing = || self.missing(at).is_some_and(|(missing, _)| missing > 0);
-        (!searched || self.lines[at.line()].first == Some(key) && missing()).then(|| at.clone())
+    /// What a newcomer gets at once, if nobody is before it; or how many steps above the leaf it must wait.
+    pub(super) fn try_newcomer(&self, site: Site<'_>, newcomer: &Entry, after: &mut Aftermath) -> Result<Grant, usize> {
+        let ticket = newcomer.ticket;
+        // The last ticket is behind all others.
+        let behind_others = |first: usize| ticket == self.tickets || self.entry(first).ticket < ticket;
+        if self.first_at(site.leaf).is_some_and(behind_others) {
+            return Err(0);
+        }
+        self.try_grant(site.leaf, site.core, &newcomer.demand, ticket, after)
+    }
+
+    /// Puts an entry in line, where it says; its key, `hint` if that is free.
+    pub(super) fn add(&mut self, mut entry: Entry, hint: usize, leaf: &Arc<Node>) -> usize {
+        let key = self.free_key(hint, &leaf.tree().hatches);
+        if let Some(before) = self.entries.get_mut(key) {
+            entry.listed = before.listed;
+            if before.pool == entry.pool && before.waits < u32::MAX {
+                (entry.waits, entry.waited) = (before.waits + 1, before.waited);
+            } else {
+                self.count_waited(key);
+            }
+        }
+        match self.entries.get_mut(key) {
+            Some(place) => *place = entry,
+            None => {
+                // Before anybody can be told of the key.
+                leaf.tree().hatches.make(key);
+                self.entries.push(entry);
+            }
+        }
+        self.link(key);
+        key
+    }
+
+    /// The key of an entry that is over and whose hatch is empty, or a new one. Two are tried besides the hint, so that those
+    /// that nobody fetches from are passed over and there are never many more keys than needed.
+    fn free_key(&mut self, hint: usize, hatches: &Hatches) -> usize {
+        let is_over = |key: usize| self.entries.get(key).is_some_and(|entry| matches!(entry.state, State::Over));
+        if is_over(hint) && hatches.at(hint).is_empty() {
+            return hint;
+        }
+        for _ in 0..2 {
+            let Some(key) = self.over.pop_front() else { break };
+            let key = key as usize;
+            self.entry_mut(key).listed = false;
+            if matches!(self.entry(key).state, State::Over) {
+                if hatches.at(key).is_empty() {
+                    return key;
+                }
+                self.list(key);
+            }
+        }
+        self.entries.len()
+    }
+
+    /// Puts a key into the list of those that are over, unless it is there yet from the last time.
+    fn list(&mut self, key: usize) {
+        if !mem::replace(&mut self.entry_mut(key).listed, true) {
+            self.over.push_back(key as u32);
+        }
+    }
+
+    /// Counts for its pool what was waited under a key.
+    fn count_waited(&mut self, key: usize) {
+        let entry = &mut self.entries[key];
+        if let Some(Some(pool)) = self.pools.get(entry.pool as usize) {
+            pool.waits.add(mem::take(&mut entry.waits), mem::take(&mut entry.waited));
+        }
+    }
+
+    /// The same for all keys of a pool.
+    pub(super) fn count_waits(&mut self, pool: u32) {
+        for key in 0..self.entries.len() {
+            if self.entry(key).pool == pool {
+                self.count_waited(key);
+            }
+        }
+    }
+
+    /// What somebody who has come to stand at a node would need released there, if it is the first. The others need
+    /// nothing before it is their turn.
+    pub(super) fn missing_to(&self, key: usize, at: &Arc<Node>) -> usize {
+        let is_first = self.line(at.line()).first.get() == Some(key);
+        if is_first { self.missing(at).map_or(0, |(missing, _)| missing) } else { 0 }
     }
 
     /// All of a demand, or how many steps above the leaf it must wait.
@@ -184,7 +246,7 @@ impl Queue {
         }
         let depth = match self.try_grant(&pool.leaf, &pool.core, &entry.demand, entry.ticket, after) {
             Ok(grant) => {
-                self.settle(key, State::Granted(grant), after);
+                self.settle(key, State::Granted(grant.into()), after);
                 return Outcome::Settled;
             }
             Err(depth) => depth,
@@ -192,10 +254,11 @@ impl Queue {
         if depth == entry.depth as usize {
             return Outcome::Stays;
         }
+        let at = super::at(&pool.leaf, depth).clone();
         self.unlink(key);
-        self.entry_mut(key).depth = depth as u32;
+        self.entry_mut(key).stand_at(&at, depth);
         self.link(key);
-        if let Some(at) = self.must_search(key) {
+        if !at.raised().load(Relaxed) || self.missing_to(key, &at) > 0 {
             after.more().search.push(at);
         }
         Outcome::Moved
@@ -221,9 +284,10 @@ impl Queue {
     }
 
     /// A slot of this pool came home.
-    pub(super) fn offer(&mut self, leaf: &Arc<Node>, core: &Core, spare: Spare, after: &mut Aftermath) {
-        let heads = leaf.reach().filter_map(|node| self.first_at(node));
-        let Some(key) = heads.min_by_key(|&key| self.entry(key).ticket) else {
+    pub(super) fn offer(&mut self, site: Site<'_>, spare: Spare, after: &mut Aftermath) {
+        let Site { leaf, core, waits } = site;
+        let heads = leaf.reach().map(|node| self.first_at(node));
+        let Some(key) = heads.fold(None, |one, other| self.first_of(one, other)) else {
             if let Err(refused) = spare.shelve() {
                 after.give_up(refused);
             }
@@ -233,11 +297,14 @@ impl Queue {
             return;
         };
         core.be_restless();
-        let (entry, pool) = self.standing(key);
-        let is_of_its_pool = pool.core.is(core);
+        let entry = self.entry(key);
+        let is_of_its_pool = waits.number() == Some(entry.pool);
         if is_of_its_pool && entry.demand.is_one_of(spare.class()) {
+            let hatch = leaf.tree().hatches.at(key);
+            hatch.prefetch();
             let nothing_is_free = entry.at(leaf).available() == 0;
-            self.settle(key, State::Granted(Grant::of(spare)), after);
+            self.settle(key, State::Over, after);
+            hatch.put(spare);
             if nothing_is_free {
                 return;
             }
@@ -255,7 +322,7 @@ impl Queue {
 
     /// Nobody has waited for a while.
     pub(super) fn lower_attention(&mut self, leaf: &Arc<Node>, core: &Core) {
-        if leaf.path().any(|node| self.lines[node.line()].first.is_some()) {
+        if leaf.path().any(|node| self.line(node.line()).first != Key::NONE) {
             return core.be_restless();
         }
         self.changed += 1;
@@ -267,9 +334,12 @@ impl Queue {
     pub(super) fn dismiss(&mut self, waits: &Waits, after: &mut Aftermath) -> Option<Pool> {
         let number = waits.leave()?;
         for key in 0..self.entries.len() {
-            let waits = |entry: &Entry| entry.pool == number && matches!(entry.state, State::Standing(_));
-            if self.entries[key].as_ref().is_some_and(waits) {
-                self.settle(key, State::Failed(Error::Closed.into()), after);
+            if self.entry(key).pool == number {
+                if let State::Standing(_) = self.entry(key).state {
+                    self.settle(key, State::Failed(Error::Closed.into()), after);
+                }
+                self.count_waited(key);
+                self.entry_mut(key).pool = NO_POOL;
             }
         }
         self.free_pools.push(number);
@@ -282,7 +352,7 @@ impl Queue {
     }
 
     fn missing(&self, node: &Arc<Node>) -> Option<(usize, &Arc<Node>)> {
-        let (entry, pool) = self.standing(self.lines[node.line()].first?);
+        let (entry, pool) = self.standing(self.line(node.line()).first.get()?);
         Some((node.missing(&pool.leaf, entry.demand.lacking(&pool.core)), &pool.leaf))
     }
 
@@ -293,72 +363,112 @@ impl Queue {
         first.map_or(0, |(entry, pool)| entry.demand.lacking(&pool.core).bytes)
     }
 
-    /// Ends a wait: out of the line, and woken.
+    /// Ends a wait: out of the line, and woken. Who is over finds its spare in the hatch.
     pub(super) fn settle(&mut self, key: usize, state: State, after: &mut Aftermath) {
-        self.unlink(key);
-        if let State::Standing(waker) = mem::replace(&mut self.entry_mut(key).state, state) {
+        self.leave_line(key);
+        if let State::Over = state {
+            self.list(key);
+        }
+        let entry = &mut self.entries[key];
+        entry.waited.add(after.now().saturating_duration_since(entry.since));
+        if let State::Standing(waker) = mem::replace(&mut entry.state, state) {
             after.wake(waker);
         }
-        let (entry, pool) = self.standing(key);
-        pool.leaf.tree().count_out();
-        if entry.covering(&pool.leaf).next().is_some() {
-            after.more().unblocked.push(pool.leaf.clone());
+        if entry.depth > 0 {
+            let (entry, pool) = self.standing(key);
+            if entry.covering(&pool.leaf).next().is_some() {
+                after.more().unblocked.push(pool.leaf.clone());
+            }
         }
     }
 
-    /// The entry, out of its line.
-    pub(super) fn remove(&mut self, key: usize) -> Entry {
-        if matches!(self.entry(key).state, State::Standing(_)) {
-            self.unlink(key);
-            self.standing(key).1.leaf.tree().count_out();
+    /// One stands no more.
+    fn leave_line(&mut self, key: usize) {
+        self.unlink(key);
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            self.standing(key).1.leaf.tree().waited.store(false, Relaxed);
         }
-        self.free_entries.push(key);
-        self.entries[key].take().expect("a key is given up with its entry")
+    }
+
+    /// How an entry stood, which is out of its line then.
+    pub(super) fn give_up(&mut self, key: usize, now: Instant) -> State {
+        if let State::Standing(_) = self.entry(key).state {
+            self.leave_line(key);
+            let entry = self.entry_mut(key);
+            entry.waited.add(now.saturating_duration_since(entry.since));
+        }
+        self.end(key)
+    }
+
+    /// What came of a wait, whose entry is over then.
+    pub(super) fn end(&mut self, key: usize) -> State {
+        self.list(key);
+        mem::replace(&mut self.entry_mut(key).state, State::Over)
     }
 
     /// Puts an entry into the line where it stands, behind those with earlier tickets.
     pub(super) fn link(&mut self, key: usize) {
-        let (ticket, line) = (self.entry(key).ticket, self.place_of(key).line());
-        let mut before = self.lines[line].last;
-        while let Some(other) = before.filter(|&other| self.entry(other).ticket > ticket) {
-            before = self.entry(other).before.get();
+        let (ticket, number) = (self.entry(key).ticket, self.entry(key).line as usize);
+        let Line { first, last } = *self.line(number);
+        let mut before = last;
+        // The last ticket is behind all others.
+        while ticket != self.tickets && before != Key::NONE && self.entries[before.0 as usize].ticket > ticket {
+            before = if before == first { Key::NONE } else { self.entries[before.0 as usize].before };
         }
-        let behind = match before {
-            Some(before) => mem::replace(&mut self.entry_mut(before).behind, Some(key).into()).get(),
-            None => self.lines[line].first.replace(key),
+        let behind = match before.get() {
+            Some(before) => mem::replace(&mut self.entry_mut(before).behind, Key::new(key)),
+            None => mem::replace(&mut self.line_mut(number).first, Key::new(key)),
         };
-        match behind {
-            Some(behind) => self.entry_mut(behind).before = Some(key).into(),
-            None => self.lines[line].last = Some(key),
+        match behind.get() {
+            Some(behind) => self.entry_mut(behind).before = Key::new(key),
+            None => self.line_mut(number).last = Key::new(key),
         }
         let entry = self.entry_mut(key);
-        (entry.before, entry.behind) = (before.into(), behind.into());
-        let (entry, pool) = self.standing(key);
-        if (before, behind) == (None, None) {
+        (entry.before, entry.behind) = (before, behind);
+        self.count_above(key, 1);
+        if first == Key::NONE {
+            let (entry, pool) = self.standing(key);
             entry.at(&pool.leaf).waited_at().store(true, Relaxed);
-        }
-        for node in entry.covering(&pool.leaf) {
-            node.above().store(node.above().load(Relaxed) + 1, Relaxed);
         }
     }
 
-    pub(super) fn unlink(&mut self, key: usize) {
-        let (entry, pool) = self.standing(key);
-        let at = entry.at(&pool.leaf);
-        let (before, behind, line) = (entry.before.get(), entry.behind.get(), at.line());
-        if (before, behind) == (None, None) {
-            at.waited_at().store(false, Relaxed);
+    fn unlink(&mut self, key: usize) {
+        let Entry { before, behind, line, .. } = *self.entry(key);
+        let number = line as usize;
+        if self.line(number).first == Key::new(key) {
+            self.line_mut(number).first = behind;
+        } else {
+            self.entry_mut(before.0 as usize).behind = behind;
+            if let Some(behind) = behind.get() {
+                self.entry_mut(behind).before = before;
+            }
         }
-        for node in entry.covering(&pool.leaf) {
-            node.above().store(node.above().load(Relaxed) - 1, Relaxed);
+        if behind == Key::NONE {
+            self.line_mut(number).last = if self.line(number).first == Key::NONE { Key::NONE } else { before };
         }
-        match before {
-            Some(before) => self.entry_mut(before).behind = behind.into(),
-            None => self.lines[line].first = behind,
+        self.count_above(key, usize::MAX);
+        if self.line(number).first == Key::NONE {
+            let (entry, pool) = self.standing(key);
+            entry.at(&pool.leaf).waited_at().store(false, Relaxed);
         }
-        match behind {
-            Some(behind) => self.entry_mut(behind).before = before.into(),
-            None => self.lines[line].last = before,
+    }
+
+    /// One more, or less, stands above the nodes whose minimum may come to cover what it waits for.
+    fn count_above(&self, key: usize, change: usize) {
+        if self.entry(key).depth > 0 {
+            let (entry, pool) = self.standing(key);
+            for node in entry.covering(&pool.leaf) {
+                node.above().store(node.above().load(Relaxed).wrapping_add(change), Relaxed);
+            }
         }
+    }
+
+    /// Those who wait for a pool's memory, or have not fetched yet what they got.
+    pub(super) fn waiters(&self, pool: u32, hatches: &Hatches) -> u64 {
+        let waits = |&(key, entry): &(usize, &Entry)| {
+            entry.pool == pool && (!matches!(entry.state, State::Over) || !hatches.at(key).is_empty())
+        };
+        self.entries.iter().enumerate().filter(waits).count() as u64
     }
 }
