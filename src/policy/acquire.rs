@@ -22,7 +22,7 @@ use crate::policy::error::Error;
 /// stands in line, nobody overtakes by `try_get`.
 ///
 /// Dropped before it is done, it leaves the line, and what may have been set aside for it goes to the next. While it
-/// waits it keeps the pool open.
+/// waits it keeps the pool open. Leaked (`mem::forget`), it stays in line, and those behind it wait for ever.
 ///
 /// Costs what a get costs if it need not wait. Otherwise the line's lock, a visit to the magazines of all threads when
 /// a line forms, and as long as lines form the pools under the budget return buffers through that lock.
