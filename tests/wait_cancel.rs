@@ -1,14 +1,17 @@
 //! A request may be given up at every point of its life. Nothing is lost then, and what was set aside for it goes to the
 //! next.
 
+#[path = "support/requests.rs"]
+mod requests;
 #[path = "support/waiting.rs"]
 mod waiting;
 
 use std::collections::VecDeque;
 
-use millpond::{Acquire, Budget, BufferPool, Error, Pool, Pooled, PooledBatch, PooledBuf, Recycled, Reuse};
+use millpond::{Budget, BufferPool, Error, Pool, Recycled};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use requests::{Block, Held, Request};
 use waiting::Waiting;
 
 const KIB: usize = 1024;
@@ -100,17 +103,6 @@ fn after_it_was_given_up_others_need_not_wait() {
     assert!(pool.try_get(4 * KIB).is_ok());
 }
 
-/// A value as large as the smallest buffer.
-#[derive(Debug)]
-struct Block([u8; KIB]);
-
-impl Reuse for Block {
-    fn reuse(&mut self, _: usize) -> bool {
-        self.0[0] = 0;
-        true
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Op {
     /// Asks a pool for a buffer of a class, and polls.
@@ -137,37 +129,6 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-enum Request {
-    One(Waiting<Acquire<PooledBuf>>),
-    Many(Waiting<Acquire<PooledBatch<PooledBuf>>>),
-    Value(Waiting<Acquire<Pooled<Block>>>),
-}
-
-#[allow(dead_code, reason = "held and dropped")]
-enum Held {
-    One(PooledBuf),
-    Many(PooledBatch<PooledBuf>),
-    Value(Pooled<Block>),
-}
-
-impl Request {
-    fn rung(&self) -> usize {
-        match self {
-            Request::One(one) => one.rung(),
-            Request::Many(many) => many.rung(),
-            Request::Value(value) => value.rung(),
-        }
-    }
-
-    fn woken(&mut self) -> Option<Held> {
-        match self {
-            Request::One(one) => one.woken().map(|one| Held::One(one.unwrap())),
-            Request::Many(many) => many.woken().map(|many| Held::Many(many.unwrap())),
-            Request::Value(value) => value.woken().map(|value| Held::Value(value.unwrap())),
-        }
-    }
-}
-
 /// Pools on one budget, and beside them the model: so many bytes are free, whoever holds the rest, and one line.
 struct World {
     budget: Budget,
@@ -184,7 +145,7 @@ impl World {
     fn new(limit: usize) -> Self {
         let budget = Budget::new(limit);
         let bytes = [pool_on(&budget), pool_on(&budget)];
-        let blocks = Pool::builder().create(|| Block([0; KIB])).budget(&budget).build().unwrap();
+        let blocks = Pool::builder().create(Block::default).budget(&budget).build().unwrap();
         World { budget, bytes, blocks, limit, free: limit, line: VecDeque::new(), held: Vec::new() }
     }
 

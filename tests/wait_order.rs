@@ -3,14 +3,17 @@
 
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/requests.rs"]
+mod requests;
 #[path = "support/waiting.rs"]
 mod waiting;
 
 use std::sync::mpsc;
 use std::thread;
 
-use millpond::{Acquire, Budget, BufferPool, Error, Pool, Pooled, PooledBatch, PooledBuf, Recycled, Reuse};
+use millpond::{Budget, BufferPool, Error, Pool, Recycled};
 use random::Random;
+use requests::{Block, Held, Request};
 use waiting::Waiting;
 
 const KIB: usize = 1024;
@@ -18,23 +21,6 @@ const SIZES: [usize; 3] = [KIB, 4 * KIB, 16 * KIB];
 
 fn pool_of(limit: usize) -> BufferPool {
     BufferPool::builder().size_classes(SIZES).max_memory(limit).build().unwrap()
-}
-
-/// A value as large as the smallest buffer.
-#[derive(Debug)]
-struct Block([u8; KIB]);
-
-impl Default for Block {
-    fn default() -> Self {
-        Block([0; KIB])
-    }
-}
-
-impl Reuse for Block {
-    fn reuse(&mut self, _: usize) -> bool {
-        self.0[0] = 0;
-        true
-    }
 }
 
 fn blocks_on(budget: &Budget) -> Pool<Block> {
@@ -110,29 +96,17 @@ fn values_of_a_full_pool_are_handed_over_in_order() {
     assert_eq!(pool.stats().fresh, 3);
 }
 
-/// A request in line, of any kind.
-enum Any {
-    One(Waiting<Acquire<PooledBuf>>),
-    Many(Waiting<Acquire<PooledBatch<PooledBuf>>>),
-    Value(Waiting<Acquire<Pooled<Block>>>),
-}
-
-/// Something to hold.
-#[allow(dead_code, reason = "held and dropped")]
-enum Held {
-    One(PooledBuf),
-    Many(PooledBatch<PooledBuf>),
-    Value(Pooled<Block>),
-}
-
-impl Any {
-    fn done(&mut self) -> Option<Held> {
-        match self {
-            Any::One(one) => one.woken().map(|one| Held::One(one.unwrap())),
-            Any::Many(many) => many.woken().map(|many| Held::Many(many.unwrap())),
-            Any::Value(value) => value.woken().map(|value| Held::Value(value.unwrap())),
-        }
-    }
+#[test]
+fn a_batch_of_nothing_waits_for_nobody() {
+    let budget = Budget::new(KIB);
+    let bytes = BufferPool::builder().size_classes(SIZES).budget(&budget).build().unwrap();
+    let blocks = blocks_on(&budget);
+    let held = bytes.get(KIB);
+    let _line = [Waiting::stand(bytes.acquire(KIB))];
+    let _other = Waiting::stand(blocks.acquire());
+    assert!(Waiting::poll_first(bytes.acquire_many([0_usize; 0])).is_ok_and(|none| none.unwrap().is_empty()));
+    assert!(Waiting::poll_first(blocks.acquire_many(0)).is_ok_and(|none| none.unwrap().is_empty()));
+    drop(held);
 }
 
 /// Pools of both kinds on one budget that is always short.
@@ -140,7 +114,7 @@ struct Crowd {
     bytes: [BufferPool; 2],
     blocks: Pool<Block>,
     random: Random,
-    line: Vec<Any>,
+    line: Vec<Request>,
     held: Vec<Held>,
 }
 
@@ -150,27 +124,29 @@ impl Crowd {
         let pool = &self.bytes[self.random.below(2)];
         let size = SIZES[self.random.below(3)];
         let arrived = match self.random.below(4) {
-            0 => {
-                Waiting::poll_first(self.blocks.acquire()).map(|value| Held::Value(value.unwrap())).map_err(Any::Value)
-            }
+            0 => Waiting::poll_first(self.blocks.acquire())
+                .map(|value| Held::Value(value.unwrap()))
+                .map_err(Request::Value),
             1 => Waiting::poll_first(pool.acquire_many([size, KIB, size].map(Recycled)))
                 .map(|many| Held::Many(many.unwrap()))
-                .map_err(Any::Many),
-            _ => Waiting::poll_first(pool.acquire(Recycled(size))).map(|one| Held::One(one.unwrap())).map_err(Any::One),
+                .map_err(Request::Many),
+            _ => Waiting::poll_first(pool.acquire(Recycled(size)))
+                .map(|one| Held::One(one.unwrap()))
+                .map_err(Request::One),
         };
         match arrived {
             Ok(held) => {
                 assert!(self.line.is_empty(), "it came last and was served first");
                 self.held.push(held);
             }
-            Err(any) => self.line.push(any),
+            Err(request) => self.line.push(request),
         }
     }
 
     /// Something comes home. Those that are done now stood before all others.
     fn serve(&mut self) {
         drop(self.held.swap_remove(self.random.below(self.held.len())));
-        let done: Vec<_> = self.line.iter_mut().map(Any::done).collect();
+        let done: Vec<_> = self.line.iter_mut().map(Request::woken).collect();
         let served = done.iter().take_while(|done| done.is_some()).count();
         assert!(done[served..].iter().all(Option::is_none), "somebody overtook");
         self.held.extend(done.into_iter().flatten());

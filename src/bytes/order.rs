@@ -33,9 +33,7 @@ impl One {
             None => self.look_up(),
         }
     }
-}
 
-impl One {
     fn look_up(&mut self) -> Result<(usize, Layout), Error> {
         Ok(*self.block.insert(taken::block_for(&self.core, self.wish.capacity())?))
     }
@@ -73,11 +71,6 @@ fn site(core: &Handle<ByteKeeper>) -> Site<'_> {
 impl Deliver for PooledBuf {
     type Order = One;
 
-    #[inline]
-    fn finds_line(order: &One) -> bool {
-        site(&order.core).has_line()
-    }
-
     fn try_now(order: &mut One) -> Result<Self, Error> {
         let taken = match taken::hit(&order.core, order.wish.capacity()) {
             Some(taken) => taken,
@@ -103,7 +96,7 @@ impl Deliver for PooledBuf {
     fn redeem(order: &mut One, grant: Grant) -> Option<Result<Self, Error>> {
         let taken = match grant.into_one() {
             Ok(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
-            Err(charged) => order.birth(charged),
+            Err(grant) => order.birth(grant),
         };
         Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
     }
@@ -115,6 +108,11 @@ impl Deliver for PooledBuf {
 
 impl Deliver for PooledBatch<PooledBuf> {
     type Order = Many;
+
+    fn finds_line(_: &Many) -> bool {
+        // An empty batch waits for nobody.
+        false
+    }
 
     fn try_now(order: &mut Many) -> Result<Self, Error> {
         many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)

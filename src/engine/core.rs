@@ -7,6 +7,7 @@
 
 mod attention;
 mod decay;
+mod life;
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
@@ -22,13 +23,14 @@ use crate::engine::panics;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
-use crate::engine::store::{Keeping, Store, StoreStats, retire_all};
+use crate::engine::store::{Keeping, Store, StoreStats};
 use crate::engine::table::SlotTable;
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*};
 
 pub(crate) use attention::Reach;
 use decay::Past;
 pub(crate) use decay::QUARTERS;
+pub(crate) use life::CoreRef;
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;
@@ -195,26 +197,6 @@ impl<K: Keeper> Handle<K> {
 fn next_id() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     NEXT.fetch_add(1, Relaxed)
-}
-
-impl<K: Keeper> Clone for Handle<K> {
-    fn clone(&self) -> Self {
-        // Relaxed: the new handle is made from one that exists.
-        let before = self.core().counts.handles.fetch_add(1, Relaxed);
-        assert!(before < usize::MAX / 2, "too many handles of one pool");
-        Handle(self.0)
-    }
-}
-
-impl<K: Keeper> Drop for Handle<K> {
-    fn drop(&mut self) {
-        // AcqRel: what was done through other handles happens before the shutting.
-        if self.core().counts.handles.fetch_sub(1, AcqRel) == 1 {
-            self.core().shut();
-            // SAFETY: the handles' hold, given up once.
-            unsafe { Core::release(self.0.as_ptr().cast()) };
-        }
-    }
 }
 
 impl<K: Keeper> Deref for Handle<K> {
@@ -495,67 +477,9 @@ impl Core {
         self.stores.iter().for_each(|store| store.attach_now(cache));
     }
 
-    /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once,
-    /// and by several threads.
-    fn shut(&self) {
-        for store in &self.stores {
-            store.set_closed();
-            self.show_lane(store.class(), Lane::NONE);
-        }
-        // With the fence in `Store::attach`: who attaches from now on sees the flag, or we see its seat.
-        fence(SeqCst);
-        // First the depots, so that owners and robbers on their way there keep, and retire, what they bring.
-        self.stores.iter().for_each(Store::close_depot);
-        let asked_to_close = self.seated().inspect(|(_, magazine)| magazine.request_close());
-        // SAFETY: robbed, so ours; the caller's handle keeps the core.
-        let robbed = rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });
-        // Without a barrier, magazines keep their slots and their attachment until their owner meets the closed bit or
-        // exits.
-        if robbed {
-            self.stores.iter().for_each(|store| store.seats().visit().for_each(|magazine| store.cut(&magazine)));
-        }
-        // SAFETY: made for this kind of core, which the caller's handle keeps.
-        unsafe { (self.told_shut)(self.whole()) };
-    }
-
-    /// The pointer to the whole that a core was made from.
-    fn whole(&self) -> *const Core {
-        self.stores[0].core_ptr()
-    }
-
-    /// A hold on this core for who does not know its face.
-    pub(crate) fn hold(&self) -> CoreRef {
-        self.retain();
-        CoreRef(NonNull::new(self.whole().cast_mut()).expect("a core has an address"))
-    }
-
     /// All magazines, and the stores in which they sit.
     fn seated(&self) -> impl Iterator<Item = (&Store, Visit<'_>)> {
         self.stores.iter().flat_map(|store| store.seats().visit().map(move |visit| (store, visit)))
-    }
-
-    pub(super) fn retain(&self) {
-        // Relaxed: the caller has another hold.
-        self.counts.refs.fetch_add(1, Relaxed);
-    }
-
-    /// One hold fewer; the last frees the core.
-    ///
-    /// # Safety
-    /// The caller gives up a hold of its own, and does not touch the core afterwards unless it has another.
-    pub(super) unsafe fn release(core: *const Core) {
-        // SAFETY: the caller's hold. By pointer, because the core may be gone before this returns.
-        let refs = unsafe { &raw const (*core).counts.refs };
-        // SAFETY: as above. Release: what this holder did to the core happens before it is freed.
-        if unsafe { &*refs }.fetch_sub(1, Release) == 1 {
-            // Acquire pairs with the other holders' Release. A load and not a fence, for ThreadSanitizer's sake.
-            // SAFETY: nobody else holds the core any more, so it stays until it is freed below.
-            unsafe { &*refs }.load(Acquire);
-            // SAFETY: nobody holds the core.
-            let free = unsafe { (*core).free };
-            // SAFETY: it was made for this kind of core, and nobody uses it any more.
-            unsafe { free(core) };
-        }
     }
 
     /// Gives up the memory of a slot; how many bytes.
@@ -590,42 +514,6 @@ impl Core {
     pub(crate) fn overhead(&self) -> usize {
         let seats: usize = self.stores.iter().map(|store| store.seats().bytes()).sum();
         size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats
-    }
-}
-
-/// A hold on a core, whatever its face. Keeps the core in memory, and does not keep it from being shut.
-pub(crate) struct CoreRef(NonNull<Core>);
-
-// SAFETY: a counted pointer to what is Send and Sync, see `Handle`.
-unsafe impl Send for CoreRef {}
-// SAFETY: as above.
-unsafe impl Sync for CoreRef {}
-
-impl CoreRef {
-    pub(crate) fn is(&self, core: *const Core) -> bool {
-        std::ptr::eq(self.0.as_ptr(), core)
-    }
-}
-
-impl Deref for CoreRef {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        // SAFETY: it holds the core.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Clone for CoreRef {
-    fn clone(&self) -> Self {
-        self.hold()
-    }
-}
-
-impl Drop for CoreRef {
-    fn drop(&mut self) {
-        // SAFETY: a hold of its own, given up once.
-        unsafe { Core::release(self.0.as_ptr()) };
     }
 }
 

@@ -36,6 +36,8 @@
 //! The owner looks at `att` after its commit, when its slot, and with it the pool's core, may be gone. Therefore a
 //! magazine belongs to its thread and outlives any pool; see [`cache`](super::cache).
 
+mod words;
+
 use std::fmt;
 use std::ops::Range;
 use std::ptr;
@@ -46,103 +48,7 @@ use crate::engine::seats::Seat;
 use crate::engine::slot::{Head, SlotPtr};
 use crate::engine::store::Store;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, DEPTH, Ordering::*, Place, fence};
-
-/// Length and hit counter. Written by the owner only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Word(u64);
-
-impl Word {
-    const LEN: u64 = 0xffff;
-    const ONE_HIT: u64 = 1 << 16;
-
-    #[inline(always)]
-    fn len(self) -> usize {
-        (self.0 & Self::LEN) as usize
-    }
-
-    fn hits(self) -> u64 {
-        self.0 >> 16
-    }
-
-    /// So many slots fewer, and as many hits more.
-    #[inline(always)]
-    fn popped(self, slots: usize) -> Word {
-        // Hits wrap after 2^48, without touching the length.
-        Word(self.0.wrapping_add((Self::ONE_HIT - 1).wrapping_mul(slots as u64)))
-    }
-
-    #[inline(always)]
-    fn pushed(self, slots: usize) -> Word {
-        Word(self.0.wrapping_add(slots as u64))
-    }
-
-    fn emptied(self) -> Word {
-        Word(self.0 & !Self::LEN)
-    }
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} slots, {} hits", self.len(), self.hits())
-    }
-}
-
-/// State of a robbery, request bits and the agreed length.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Att(u32);
-
-impl Att {
-    const STATE: u32 = 0b11;
-    const OPEN: u32 = 0;
-    const ASKED: u32 = 1;
-    const TAKEN: u32 = 2;
-    const EMPTY: u32 = 3;
-    /// The pool is closed: nothing may stay here.
-    const CLOSED: u32 = 1 << 2;
-    /// No asymmetric barrier in this process: every operation settles behind a real fence.
-    const FENCED: u32 = 1 << 3;
-    /// Somebody waits for memory: nothing may stay here until the store says otherwise.
-    const ATTENTION: u32 = 1 << 4;
-    const LEAVE: u32 = Self::CLOSED | Self::ATTENTION;
-    const REQUESTS: u32 = 0b1111_1100;
-    const LEN_SHIFT: u32 = 8;
-
-    fn state(self) -> u32 {
-        self.0 & Self::STATE
-    }
-
-    fn len(self) -> usize {
-        (self.0 >> Self::LEN_SHIFT) as usize
-    }
-
-    fn has(self, request: u32) -> bool {
-        self.0 & request != 0
-    }
-
-    const fn at_birth(kind: Barrier) -> u32 {
-        match kind {
-            Barrier::Symmetric => Att::FENCED,
-            Barrier::Asymmetric => Att::OPEN,
-        }
-    }
-
-    /// ASKED to OPEN: the request is withdrawn.
-    fn opened(self) -> Att {
-        Att(self.0 & Self::REQUESTS)
-    }
-
-    /// ASKED to TAKEN.
-    fn taken(self, len: usize) -> Att {
-        Att(self.0 & Self::REQUESTS | Self::TAKEN | (len as u32) << Self::LEN_SHIFT)
-    }
-}
-
-impl fmt::Debug for Att {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = ["open", "asked", "taken", "empty"][self.state() as usize];
-        write!(f, "{state}({}), requests {:#b}", self.len(), self.0 & Self::REQUESTS)
-    }
-}
+use words::{Att, Word};
 
 /// What came of a push.
 pub(super) enum Push {

@@ -12,6 +12,8 @@
 //! | lane | where a thread finds a magazine |
 //! | attention | a mode of a core: somebody waits for memory, so what comes home is offered before it lies idle |
 //! | spare | an idle slot on offer |
+//! | hatch | a word where a spare lies for somebody who waits |
+//! | list | the memory of a batch's handles, kept for the next batch |
 //! | rob | to empty another thread's magazine |
 //! | retire | to give up a slot's memory |
 //!

@@ -76,11 +76,6 @@ impl<T: Reuse + Send + 'static> Order<T> {
 impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
     type Order = Order<T>;
 
-    #[inline]
-    fn finds_line(order: &Order<T>) -> bool {
-        !order.core.keeper().is_closed() && order.site().has_line()
-    }
-
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         match taken::hit(&order.core) {
             Some(pooled) => Ok(pooled),
@@ -113,6 +108,11 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
 
 impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     type Order = Order<T>;
+
+    fn finds_line(_: &Order<T>) -> bool {
+        // An empty batch waits for nobody.
+        false
+    }
 
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         let mut batch = taken::empty_batch(&order.core, order.count)?;

@@ -318,10 +318,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
         let mut batch = taken::empty_batch(&self.core, count)?;
         taken::hits(&self.core, count, &mut batch);
-        let missing = count - batch.len();
-        if missing > 0 {
-            taken::obtain_many(&self.core, missing, self.keeper().overflow(), &mut batch)?;
-        }
+        taken::obtain_many(&self.core, count - batch.len(), self.keeper().overflow(), &mut batch)?;
         Ok(batch)
     }
 

@@ -78,8 +78,9 @@ pub(crate) mod sealed {
         fn try_now(order: &mut Self::Order) -> Result<Self, Error>;
 
         /// Whether [`try_now`](Self::try_now) would find others in line, as far as can be told without trying.
-        fn finds_line(_: &Self::Order) -> bool {
-            false
+        #[inline]
+        fn finds_line(order: &Self::Order) -> bool {
+            Self::site(order).has_line()
         }
 
         /// Where to stand.

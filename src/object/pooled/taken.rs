@@ -127,6 +127,9 @@ pub(in crate::object) fn obtain_many<T: Reuse + Send + 'static>(
     overflow: Overflow,
     batch: &mut PooledBatch<Pooled<T>>,
 ) -> Result<(), Error> {
+    if count == 0 {
+        return Ok(());
+    }
     let keeper = core.keeper();
     if keeper.is_closed() {
         return Err(Error::Closed);
