@@ -144,6 +144,7 @@ pub use crate::policy::acquire::Acquire;
 pub use crate::policy::budget::Budget;
 pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
+pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
 pub use crate::policy::stats::{ClassStats, Stats};
 

@@ -22,6 +22,7 @@ use crate::policy::acquire::{Acquire, Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
+use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
@@ -232,6 +233,7 @@ impl BufferPool {
             max_idle: options.max_idle,
             max_idle_per_store: options.max_idle_per_class,
             thread_cache: options.thread_cache,
+            by_clock: options.eviction == Eviction::ClockPro,
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
         pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);

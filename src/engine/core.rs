@@ -80,6 +80,8 @@ pub(crate) struct Limits {
     pub(crate) max_idle_per_store: usize,
     /// Bytes in the magazines of one thread.
     pub(crate) thread_cache: usize,
+    /// Whether a clock picks the slots that give way when stores compete.
+    pub(crate) by_clock: bool,
 }
 
 /// The part of a core that does not depend on the face.

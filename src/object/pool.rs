@@ -185,8 +185,12 @@ impl<T: Reuse + Send + 'static> Pool<T> {
 
     /// A pool with these options, which the builder has checked.
     pub(crate) fn build(options: Options, create: Create<T>, weigh: Option<Weigh<T>>) -> Result<Self, BuildError> {
-        let limits =
-            Limits { max_idle: usize::MAX, max_idle_per_store: options.max_idle, thread_cache: options.thread_cache };
+        let limits = Limits {
+            max_idle: usize::MAX,
+            max_idle_per_store: options.max_idle,
+            thread_cache: options.thread_cache,
+            by_clock: false,
+        };
         let budget = options.bounds.budget();
         let leaf = match options.max_objects {
             usize::MAX => budget.node().clone(),

@@ -7,6 +7,7 @@ use crate::bytes::{MAX_CLASSES, default_sizes};
 use crate::memory::{Memory, os};
 use crate::policy::budget::Budget;
 use crate::policy::error::BuildError;
+use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::Maintenance;
 
 /// The largest alignment of a buffer, in bytes.
@@ -76,6 +77,7 @@ impl Bounds {
 /// | [`prefill`](Self::prefill) | nothing |
 /// | [`max_idle`](Self::max_idle) | an eighth of the memory that the process may use, at most 256 MiB |
 /// | [`max_idle_per_class`](Self::max_idle_per_class) | no limit |
+/// | [`eviction`](Self::eviction) | [`Eviction::ClockPro`] |
 /// | [`decay`](Self::decay) | 10 seconds |
 /// | [`maintenance`](Self::maintenance) | [`Maintenance::Thread`] |
 /// | [`thread_cache`](Self::thread_cache) | 4 MiB for each thread |
@@ -111,6 +113,7 @@ pub struct BufferPoolBuilder {
     max_idle: usize,
     max_idle_per_class: usize,
     thread_cache: usize,
+    eviction: Eviction,
     decay: Duration,
     maintenance: Maintenance,
     bounds: Bounds,
@@ -130,6 +133,7 @@ impl Default for BufferPoolBuilder {
             max_idle: os::usable_memory().map_or(MAX_DEFAULT_IDLE, |all| (all / IDLE_SHARE).min(MAX_DEFAULT_IDLE)),
             max_idle_per_class: usize::MAX,
             thread_cache: DEFAULT_THREAD_CACHE,
+            eviction: Eviction::default(),
             decay: DEFAULT_DECAY,
             maintenance: Maintenance::default(),
             bounds: Bounds::default(),
@@ -166,8 +170,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What comes back
-    /// beyond them is freed.
+    /// The bytes that may lie idle in the whole pool. At most half of them lie in threads' caches. What is beyond
+    /// them is freed; which, [`eviction`](Self::eviction) says.
     ///
     /// For the default, the memory that the process may use is the machine's, or on Linux less where control groups
     /// (`memory.max`, `memory.high`; in version 1 `memory.limit_in_bytes`) or the limit on addresses (`RLIMIT_AS`) say so.
@@ -180,6 +184,12 @@ impl BufferPoolBuilder {
     /// The buffers of one size class that may lie idle. At most half of them, rounded up, lie in threads' caches.
     pub fn max_idle_per_class(mut self, count: usize) -> Self {
         self.max_idle_per_class = count;
+        self
+    }
+
+    /// Which idle buffers give way when there are too many.
+    pub fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = eviction;
         self
     }
 
@@ -330,6 +340,7 @@ impl BufferPoolBuilder {
             max_idle: self.max_idle,
             max_idle_per_class: self.max_idle_per_class,
             thread_cache: self.thread_cache,
+            eviction: self.eviction,
             decay: self.decay,
             maintenance: self.maintenance,
             bounds: &self.bounds,
@@ -349,6 +360,7 @@ pub(crate) struct Options<'a> {
     pub(crate) max_idle: usize,
     pub(crate) max_idle_per_class: usize,
     pub(crate) thread_cache: usize,
+    pub(crate) eviction: Eviction,
     pub(crate) decay: Duration,
     pub(crate) maintenance: Maintenance,
     pub(crate) bounds: &'a Bounds,

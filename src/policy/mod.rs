@@ -4,5 +4,6 @@ pub(crate) mod acquire;
 pub(crate) mod budget;
 pub(crate) mod builder;
 pub(crate) mod error;
+pub(crate) mod eviction;
 pub(crate) mod maintenance;
 pub(crate) mod stats;

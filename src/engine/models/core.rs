@@ -53,7 +53,8 @@ type Pool = Handle<Witness>;
 
 fn pool() -> (Pool, Shared<Fate>) {
     let fate = Shared::new(Fate::default());
-    let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
+    let limits =
+        Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
     let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
     (Handle::new(Witness(fate.clone()), &[store], [Some(0)], limits), fate)
 }

@@ -62,7 +62,8 @@ impl Pool {
     fn on(budget: &Budget) -> Self {
         let freed = Arc::new(AtomicUsize::new(0));
         let leaf = budget.node().clone();
-        let limits = Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20 };
+        let limits =
+            Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
         let handle = Handle::new(
             Charged { leaf, waits: Arc::new(Waits::new()), freed: freed.clone() },
