@@ -7,6 +7,7 @@
 
 mod attention;
 mod decay;
+mod evict;
 mod life;
 
 use std::alloc::{Layout, handle_alloc_error};
@@ -17,6 +18,7 @@ use std::ptr::NonNull;
 use crate::engine::barrier;
 use crate::engine::boxed;
 use crate::engine::cache::{self, Cache};
+use crate::engine::clock::Clock;
 use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::lanes::Lane;
 use crate::engine::panics;
@@ -25,7 +27,7 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats};
 use crate::engine::table::SlotTable;
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, try_locked};
 
 pub(crate) use attention::Reach;
 use decay::Past;
@@ -111,6 +113,7 @@ pub(crate) struct Core {
     /// Nothing can decay before the next birth, of which the keeper is told.
     asleep: AtomicBool,
     past: Mutex<Past>,
+    clock: Option<Mutex<Clock>>,
     /// Vacant headers that were left when their memory was given back last.
     useless_headers: AtomicUsize,
     counts: Counts,
@@ -172,6 +175,9 @@ impl<K: Keeper> Handle<K> {
             restless: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             past: Mutex::new(Past::of(stores.len())),
+            clock: limits
+                .by_clock
+                .then(|| Mutex::new(Clock::new(limits.max_idle, stores.iter().map(|store| store.weight)))),
             useless_headers: AtomicUsize::new(0),
             counts: Counts { refs: AtomicUsize::new(1), handles: AtomicUsize::new(1), footprint: AtomicUsize::new(0) },
         };
@@ -515,7 +521,8 @@ impl Core {
     /// Bytes of headers, tables and lists.
     pub(crate) fn overhead(&self) -> usize {
         let seats: usize = self.stores.iter().map(|store| store.seats().bytes()).sum();
-        size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats
+        let clock = self.clock.as_ref().and_then(try_locked).map_or(0, |clock| clock.bytes());
+        size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats + clock
     }
 }
 

@@ -86,6 +86,13 @@ pub(super) enum Heed {
     Nothing,
 }
 
+/// Who wants to know how low a depot has been.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Watcher {
+    Decay,
+    Clock,
+}
+
 /// Idle slots of one store.
 #[repr(align(128))]
 pub(super) struct Depot {
@@ -95,8 +102,8 @@ pub(super) struct Depot {
     level: AtomicUsize,
     /// Compare-and-swaps that lost a race.
     retries: AtomicU64,
-    /// The lowest level since [`ebb`](Self::ebb) was called: so many slots nobody needed.
-    low: AtomicUsize,
+    /// For each watcher, the lowest level since it [looked](Self::ebb): so many slots nobody needed.
+    lows: [AtomicUsize; 2],
 }
 
 impl Depot {
@@ -105,7 +112,7 @@ impl Depot {
             head: AtomicU64::new(Link::EMPTY.0),
             level: AtomicUsize::new(0),
             retries: AtomicU64::new(0),
-            low: AtomicUsize::new(0),
+            lows: [AtomicUsize::new(0), AtomicUsize::new(0)],
         }
     }
 
@@ -164,17 +171,21 @@ impl Depot {
     pub(super) unsafe fn pop(&self, table: &SlotTable, batches: usize, out: &mut Loot) -> usize {
         // SAFETY: the caller's promise.
         let (taken, left) = unsafe { self.pop_unneeded(table, batches, out) };
-        // Relaxed: a number. Seldom a new mark, so mostly a load.
-        if left < self.low.load(Relaxed) {
-            self.low.fetch_min(left, Relaxed);
+        for low in &self.lows {
+            // Relaxed: a number. Seldom a new mark, so mostly a load.
+            if left < low.load(Relaxed) {
+                low.fetch_min(left, Relaxed);
+            }
         }
         taken
     }
 
     /// So many slots that were popped as unneeded do not come back.
     pub(super) fn sink(&self, slots: usize) {
-        // Never `Err`, for the closure has an answer to everything.
-        let _ = self.low.fetch_update(Relaxed, Relaxed, |low| Some(low.saturating_sub(slots)));
+        for low in &self.lows {
+            // Never `Err`, for the closure has an answer to everything.
+            let _ = low.fetch_update(Relaxed, Relaxed, |low| Some(low.saturating_sub(slots)));
+        }
     }
 
     /// As [`pop`](Self::pop), but what is taken nobody needed; and how many slots are left.
@@ -246,9 +257,11 @@ impl Depot {
         self.level.load(Relaxed)
     }
 
-    /// The lowest level since the last call. Not at the same time as another call of this.
-    pub(super) fn ebb(&self) -> usize {
-        self.low.swap(self.level(), Relaxed)
+    /// The lowest level since this watcher's last call. Not at the same time as another call of this watcher.
+    pub(super) fn ebb(&self, watcher: Watcher) -> usize {
+        let (low, level) = (&self.lows[watcher as usize], self.level());
+        // Mostly so already, and a store would take the cache line from the other threads.
+        if low.load(Relaxed) == level { level } else { low.swap(level, Relaxed) }
     }
 
     pub(super) fn retries(&self) -> u64 {

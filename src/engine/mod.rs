@@ -14,6 +14,7 @@
 //! | spare | an idle slot on offer |
 //! | hatch | a word where a spare lies for somebody who waits |
 //! | list | the memory of a batch's handles, kept for the next batch |
+//! | layer | slots of a store that are needed when so many others are; what the clock chooses among |
 //! | rob | to empty another thread's magazine |
 //! | retire | to give up a slot's memory |
 //!
@@ -26,6 +27,7 @@ mod barrier;
 pub(crate) mod batch;
 mod boxed;
 pub(crate) mod cache;
+mod clock;
 pub(crate) mod core;
 pub(crate) mod count;
 pub(crate) mod depot;

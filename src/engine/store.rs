@@ -10,8 +10,9 @@ mod room;
 use std::ptr::NonNull;
 
 use crate::engine::cache::Cache;
+use crate::engine::clock::Sight;
 use crate::engine::core::Core;
-use crate::engine::depot::{Depot, Loot};
+use crate::engine::depot::{Depot, Loot, Watcher};
 use crate::engine::lanes::{self, Lane};
 use crate::engine::magazine::{Magazine, Stay};
 use crate::engine::seats::Seats;
@@ -395,7 +396,12 @@ impl Store {
 
     /// The lowest level of the depot since the last call.
     pub(super) fn ebb(&self) -> usize {
-        self.depot.ebb()
+        self.depot.ebb(Watcher::Decay)
+    }
+
+    /// What the clock sees of this store. Not at the same time as another call of this.
+    pub(super) fn sight(&self) -> Sight {
+        Sight { resident: self.resident.load(Relaxed), idle: self.depot.level(), low: self.depot.ebb(Watcher::Clock) }
     }
 
     pub(super) fn count_death(&self, bytes: usize) {

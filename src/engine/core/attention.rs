@@ -128,11 +128,20 @@ impl Core {
         freed
     }
 
-    /// Retires idle slots until so many bytes are free; how many are. Largest classes first, depots before caches.
+    /// Retires idle slots until so many bytes are free; how many are. What the clock chooses, then the largest classes
+    /// first; depots before caches.
     pub(crate) fn reclaim(&self, wanted: usize, reach: Reach) -> usize {
         let missing = |freed| wanted.saturating_sub(freed);
         let from_depots = |freed, store: &Store| freed + store.reclaim(missing(freed));
-        let mut freed = self.stores.iter().rev().fold(0, from_depots);
+        let mut freed = 0;
+        // When all is to go there is nothing to choose.
+        while wanted != usize::MAX && freed < wanted {
+            match self.give_way(missing(freed), None) {
+                0 => break,
+                bytes => freed += bytes,
+            }
+        }
+        freed = self.stores.iter().rev().fold(freed, from_depots);
         // With attention raised nothing lies in caches.
         if freed < wanted && reach == Reach::Caches && !self.has_attention() {
             freed += self.reclaim_cached(wanted - freed);

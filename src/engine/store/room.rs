@@ -24,7 +24,11 @@ impl Store {
             return 0;
         }
         self.depot.announce(count);
-        let refused = self.excess().min(count);
+        let mut excess = self.excess();
+        if excess > 0 && self.core().give_way(self.core().excess_bytes(), Some(self)) > 0 {
+            excess = self.excess();
+        }
+        let refused = excess.min(count);
         self.depot.withdraw(refused);
         count - refused
     }
@@ -132,11 +136,15 @@ impl Store {
         over_count.max(self.slots_for(self.core().excess_bytes()))
     }
 
-    /// Retires idle slots of this store's depot, then of the others', until no limit is exceeded. Called whenever there
-    /// may be more idle memory than before without a check: more places, or more memory.
+    /// Retires idle slots until no limit is exceeded: what the clock chooses, then of this store's depot, then of the
+    /// others'. Called whenever there may be more idle memory than before without a check: more places, or more memory.
     pub(in crate::engine) fn make_room(&self) {
         if self.is_closed() {
             return;
+        }
+        match self.core().excess_bytes() {
+            0 => {}
+            bytes => _ = self.core().give_way(bytes, None),
         }
         self.make_way(self.excess());
         if self.core().excess_bytes() > 0 {
@@ -144,7 +152,7 @@ impl Store {
                 .stores()
                 .iter()
                 .rev()
-                .for_each(|store| store.make_way(store.slots_for(self.core().excess_bytes())));
+                .for_each(|store| _ = store.make_way(store.slots_for(self.core().excess_bytes())));
         }
     }
 
@@ -178,9 +186,9 @@ impl Store {
         bytes
     }
 
-    /// Retires so many slots of the depot, if they are there.
-    pub(in crate::engine) fn make_way(&self, slots: usize) {
-        self.evict(|count, _| count >= slots);
+    /// Retires so many slots of the depot, if they are there; how many bytes.
+    pub(in crate::engine) fn make_way(&self, slots: usize) -> usize {
+        if slots == 0 { 0 } else { self.evict(|count, _| count >= slots) }
     }
 
     /// Retires slots of the depot until so many bytes are free; how many are.

@@ -1,0 +1,84 @@
+//! Which idle memory gives way when classes compete: with `ClockPro`, what is needed once leaves before what is needed
+//! again; with `Lifo`, what comes last.
+
+#[path = "support/identities.rs"]
+mod identities;
+
+use identities::assert_identities;
+use millpond::{Budget, BufferPool, BufferPoolBuilder, Capacity, Eviction};
+
+const HOT: usize = 4096;
+const HOT_COUNT: usize = 40;
+/// Sizes that are needed once each.
+const ONCE: std::ops::Range<usize> = 2..if cfg!(miri) { 6 } else { 40 };
+const LIMIT: usize = 512 << 10;
+
+/// Caches nothing in threads, so that all that is idle competes.
+fn builder(eviction: Eviction) -> BufferPoolBuilder {
+    let sizes = std::iter::once(HOT).chain(ONCE.map(|pages| pages * 4096 + 1024));
+    BufferPool::builder().size_classes(sizes).alignment(1024).thread_cache(0).eviction(eviction)
+}
+
+fn births(pool: &BufferPool, size: usize) -> u64 {
+    let stats = pool.stats();
+    assert_identities(&stats);
+    stats.classes.iter().find(|class| class.size == size as u64).map_or(0, |class| class.fresh)
+}
+
+/// Buffers of sizes that are needed once come back while the hot ones are out, as where files are read beside a server's
+/// work. How many hot ones are born after the first half.
+fn scan(pool: &BufferPool) -> u64 {
+    let mut before = 0;
+    for pages in ONCE {
+        let hot: Vec<_> = (0..HOT_COUNT).map(|_| pool.get(Capacity(HOT))).collect();
+        drop(pool.get_many([Capacity(pages * 4096 + 1024); 8]));
+        drop(hot);
+        if pages == ONCE.end / 2 {
+            before = births(pool, HOT);
+        }
+    }
+    births(pool, HOT) - before
+}
+
+#[test]
+fn what_is_needed_again_outlives_what_is_needed_once() {
+    let pool = builder(Eviction::ClockPro).max_idle(LIMIT).build().unwrap();
+    assert_eq!(scan(&pool), 0);
+    let stats = pool.stats();
+    assert!((stats.idle_in_depot + stats.idle_in_caches) as usize <= LIMIT, "{stats}");
+}
+
+#[test]
+fn lifo_keeps_what_came_first() {
+    let pool = builder(Eviction::Lifo).max_idle(LIMIT).build().unwrap();
+    // Nothing of the hot ones finds room where memory that nobody needs lies.
+    assert!(scan(&pool) > 0);
+}
+
+#[test]
+fn a_budget_too_takes_what_is_needed_once() {
+    let budget = Budget::new(4 * LIMIT);
+    let pool = builder(Eviction::ClockPro).budget(&budget).build().unwrap();
+    assert_eq!(scan(&pool), 0);
+    assert_eq!(budget.used(), pool.trim(0), "all of it was idle");
+}
+
+/// Sizes change for good: the new ones take the room of the old ones.
+#[test]
+fn a_load_that_changes_is_followed() {
+    let pool = builder(Eviction::ClockPro).max_idle(LIMIT).build().unwrap();
+    // At most half of the room, since threads' caches keep a buffer of each class in the other half.
+    let work = |pages: usize| {
+        let size = pages * 4096 + 1024;
+        let before = births(&pool, size);
+        for _ in 0..20 {
+            drop(pool.get_many(vec![Capacity(size); LIMIT / 2 / size]));
+        }
+        births(&pool, size) - before
+    };
+    for pages in ONCE {
+        // Of 20 rounds: at first what is new leaves, and what left too soon is known when it comes back.
+        let (born, needed) = (work(pages), (LIMIT / 2 / (pages * 4096 + 1024)) as u64);
+        assert!(born <= 4 * needed, "{born} births of {pages} pages where {needed} are needed: {}", pool.stats());
+    }
+}
