@@ -1,6 +1,7 @@
 //! `millpond-lab`: real workloads on millpond, alone and side by side with its rivals.
 
 mod compare;
+mod evict;
 mod failure;
 mod interrupt;
 mod process;
@@ -25,12 +26,14 @@ struct Arguments {
 enum Command {
     Run(run::Options),
     Compare(compare::Options),
+    Evict(evict::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => run::command(&options),
         Command::Compare(options) => compare::command(&options),
+        Command::Evict(options) => evict::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -1,0 +1,99 @@
+//! What came of the traces: a table for people, and the figures for other programs.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::replay::Room;
+use super::trace::Trace;
+use crate::size::Bytes;
+use crate::table;
+
+/// A trace, and how many of its gets found an idle buffer.
+#[derive(Serialize)]
+pub struct Outcome {
+    trace: String,
+    classes: usize,
+    operations: usize,
+    gets: u64,
+    /// Bytes of all classes at their peaks.
+    peaks: u64,
+    max_idle: u64,
+    thread_cache: u64,
+    hits: Hits,
+    /// Percent of the gets; none where there were no gets.
+    rates: Rates<Option<f64>>,
+}
+
+/// A figure for each that had to decide what goes.
+#[derive(Clone, Copy, Serialize)]
+pub struct Rates<T> {
+    pub lifo: T,
+    pub clock_pro: T,
+    pub clairvoyant: T,
+}
+
+pub type Hits = Rates<u64>;
+
+impl Outcome {
+    pub fn new(trace: &Trace, room: Room, hits: Hits) -> Self {
+        let gets = trace.gets();
+        let rate = |hits: u64| (gets > 0).then(|| 100.0 * hits as f64 / gets as f64);
+        Self {
+            trace: trace.name.clone(),
+            classes: trace.classes.len(),
+            operations: trace.operations.len(),
+            gets,
+            peaks: trace.peaks(),
+            max_idle: room.max_idle,
+            thread_cache: room.thread_cache,
+            hits,
+            rates: Rates {
+                lifo: rate(hits.lifo),
+                clock_pro: rate(hits.clock_pro),
+                clairvoyant: rate(hits.clairvoyant),
+            },
+        }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        let Rates { lifo, clock_pro, clairvoyant } = self.rates;
+        let gain = clock_pro.zip(lifo).map(|(clock_pro, lifo)| clock_pro - lifo);
+        [
+            self.trace.clone(),
+            self.operations.to_string(),
+            self.gets.to_string(),
+            Bytes(self.max_idle).to_string(),
+            figure(lifo, |rate| format!("{rate:.2}")),
+            figure(clock_pro, |rate| format!("{rate:.2}")),
+            figure(clairvoyant, |rate| format!("{rate:.2}")),
+            figure(gain, |points| format!("{points:+.2}")),
+        ]
+    }
+}
+
+/// Hit rates in percent, and by how many points they differ.
+pub fn table(outcomes: &[Outcome]) -> String {
+    let heads = ["trace", "operations", "gets", "max idle", "Lifo %", "ClockPro %", "clairvoyant %", "ClockPro - Lifo"];
+    let mut table = table::with_heads(&heads);
+    table.add_rows(outcomes.iter().map(Outcome::cells));
+    format!("{table}\n")
+}
+
+fn figure(value: Option<f64>, print: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| table::DASH.to_owned(), print)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    /// The command line that gave these figures.
+    command: String,
+    traces: &'a [Outcome],
+}
+
+/// Writes the command, and for every trace what was replayed and what came of it.
+pub fn write_json(out: impl io::Write, outcomes: &[Outcome]) -> io::Result<()> {
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    serde_json::to_writer_pretty(out, &Document { command, traces: outcomes })?;
+    Ok(())
+}
