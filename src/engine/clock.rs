@@ -145,6 +145,10 @@ impl Clock {
     pub(super) fn see(&mut self, store: usize, sight: Sight) {
         let out = sight.resident.saturating_sub(sight.idle);
         let most_out = sight.resident.saturating_sub(sight.low).max(out);
+        let Layers { slots, out: out_before, .. } = self.stores[store];
+        if (slots, out_before, out_before) == (sight.resident, out, most_out) {
+            return;
+        }
         self.mark(store, out, most_out);
         (self.stores[store].slots, self.stores[store].out) = (sight.resident, out);
         let layers = sight.resident.div_ceil(self.stores[store].depth);
@@ -152,7 +156,6 @@ impl Clock {
             self.shrink(store);
         }
         while self.stores[store].resident < layers && self.grow(store).is_ok() {}
-        self.turn_hot_hand();
     }
 
     /// Marks layers that were idle and then in use.

@@ -127,7 +127,6 @@ impl PlainClock {
                 }),
             }
         }
-        self.turn_hot_hand();
     }
 
     fn shrink(&mut self, store: usize) {
