@@ -5,8 +5,8 @@
 //! alike and lie on a stack. So the `n`th of a class is next used when `n` of them are out again, and of those that
 //! lie idle the topmost is used last.
 //!
-//! Where all buffers have one size, nothing can have more hits. Where sizes differ, it is a yardstick and no bound:
-//! it may then pay to evict several small buffers for a large one that is used later, or the other way round.
+//! Where all buffers have one size, nothing can have more hits. Where sizes differ, it is a yardstick and no bound: to let
+//! one large buffer go that is used soon may then be better than to let several small ones go that are used later.
 
 use super::trace::{Operation, Trace};
 
@@ -101,5 +101,112 @@ impl Pool {
             self.classes[victim].resident -= 1;
             self.idle -= self.classes[victim].size;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::random::Random;
+
+    /// A short trace on these classes, with up to four buffers of each out.
+    fn random_trace(random: &mut Random, classes: &[usize]) -> Trace {
+        let mut out = vec![0; classes.len()];
+        let mut one = |_| {
+            let class = random.below(classes.len() as u64) as usize;
+            let is_get = out[class] == 0 || out[class] < 4 && random.below(2) == 0;
+            out[class] = if is_get { out[class] + 1 } else { out[class] - 1 };
+            if is_get { Operation::Get(class as u8) } else { Operation::Return(class as u8) }
+        };
+        let operations = (0..30).map(&mut one).collect();
+        Trace { name: "random".to_owned(), classes: classes.to_vec(), operations }
+    }
+
+    /// How many buffers of each class may be resident, and the most hits until then.
+    type States = BTreeMap<Vec<usize>, u64>;
+
+    /// The most hits that any choice of victims gives, be they evicted too early or for nothing.
+    fn most_hits(trace: &Trace, max_idle: u64) -> u64 {
+        let mut out = vec![0; trace.classes.len()];
+        let mut states = States::from([(out.clone(), 0)]);
+        for operation in &trace.operations {
+            states = match *operation {
+                Operation::Get(class) => {
+                    out[usize::from(class)] += 1;
+                    after_get(states, class.into(), &out)
+                }
+                Operation::Return(class) => {
+                    out[usize::from(class)] -= 1;
+                    let idle = |left: &[usize]| {
+                        (0..out.len()).map(|at| (left[at] - out[at]) * trace.classes[at]).sum::<usize>()
+                    };
+                    after_return(states, &out, |left| idle(left) <= max_idle as usize)
+                }
+            };
+        }
+        states.into_values().max().unwrap_or(0)
+    }
+
+    fn after_get(before: States, class: usize, out: &[usize]) -> States {
+        let mut states = States::new();
+        for (mut resident, hits) in before {
+            let hit = resident[class] >= out[class];
+            resident[class] = resident[class].max(out[class]);
+            let best = states.entry(resident).or_insert(0);
+            *best = (hits + u64::from(hit)).max(*best);
+        }
+        states
+    }
+
+    fn after_return(before: States, out: &[usize], fits: impl Fn(&[usize]) -> bool) -> States {
+        let mut states = States::new();
+        for (resident, hits) in before {
+            for left in evicted(&resident, out).into_iter().filter(|left| fits(left)) {
+                let best = states.entry(left).or_insert(0);
+                *best = hits.max(*best);
+            }
+        }
+        states
+    }
+
+    /// All that may be left when some of what is idle is evicted.
+    fn evicted(resident: &[usize], out: &[usize]) -> Vec<Vec<usize>> {
+        let mut left = vec![Vec::new()];
+        for (&resident, &out) in resident.iter().zip(out) {
+            let with = |rest: &Vec<usize>| (out..=resident).map(|n| [&rest[..], &[n]].concat()).collect();
+            left = left.iter().flat_map::<Vec<_>, _>(with).collect();
+        }
+        left
+    }
+
+    #[test]
+    fn no_choice_of_victims_has_more_hits_where_sizes_are_equal() {
+        let mut random = Random::seeded(1);
+        for _ in 0..100 {
+            let trace = random_trace(&mut random, &[1, 1, 1]);
+            for max_idle in 0..6 {
+                assert_eq!(hits(&trace, max_idle), most_hits(&trace, max_idle), "{max_idle} idle, {trace:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_sizes_differ_it_is_one_choice_of_many() {
+        let mut random = Random::seeded(2);
+        for _ in 0..100 {
+            let trace = random_trace(&mut random, &[2, 3, 5]);
+            for max_idle in 0..12 {
+                let (hits, most) = (hits(&trace, max_idle), most_hits(&trace, max_idle));
+                assert!(hits <= most, "{hits} of {most} with {max_idle} idle, {trace:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_never_used_again_goes_first() {
+        let trace = Trace::parse("t", "+1\n-1\n+2\n-2\n+3\n-3\n+1\n-1\n+3\n").unwrap();
+        assert_eq!(hits(&trace, 4), 2);
     }
 }

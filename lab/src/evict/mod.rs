@@ -42,7 +42,7 @@ pub struct Options {
     /// Bytes that may lie idle [default: 40 % of what the classes of the trace need at their peaks]
     #[arg(long, value_name = "SIZE")]
     max_idle: Option<Bytes>,
-    /// Bytes that may lie in the thread's cache, where eviction leaves them alone
+    /// Bytes that may lie in the thread's cache, out of eviction's reach; classes of up to 256KiB have one buffer there anyway
     #[arg(long, value_name = "SIZE", default_value = "0")]
     thread_cache: Bytes,
     /// Also write the figures to FILE
@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The traces asked for, each made when its turn comes. A name that no trace has is an error.
+    /// The traces asked for. A name that no trace has is an error.
     fn traces(&self) -> Result<Vec<Trace>, Failure> {
         if let Some(path) = &self.trace {
             return Ok(vec![recorded(path)?]);
@@ -76,7 +76,7 @@ impl Options {
 fn recorded(path: &Path) -> Result<Trace, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::path(path, error))?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Trace::parse(&name, &text).map_err(|error| Failure::Usage(format!("{}, {error}", path.display())))
+    Trace::parse(&name, &text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
 /// Does what `options` ask for.

@@ -32,11 +32,13 @@ pub fn hits(trace: &Trace, eviction: Eviction, room: Room) -> Result<u64, String
     Ok(stats.gets - stats.fresh)
 }
 
-/// A pool in which nothing but eviction decides what stays. Its memory is mapped, because nobody writes to it: pages
-/// that are never touched cost nothing, whereas a heap that large grows and shrinks all the time.
+/// A pool in which nothing but eviction decides what stays, and that counts bytes as the trace has them. Its memory is
+/// mapped, because nobody writes to it: OS pages that are never touched cost nothing, whereas a heap that large grows
+/// and shrinks all the time.
 fn pool(trace: &Trace, eviction: Eviction, room: Room) -> Result<BufferPool, millpond::BuildError> {
     BufferPool::builder()
         .size_classes(trace.classes.iter().copied())
+        .alignment(1)
         .max_idle(usize::try_from(room.max_idle).unwrap_or(usize::MAX))
         .thread_cache(usize::try_from(room.thread_cache).unwrap_or(usize::MAX))
         .eviction(eviction)

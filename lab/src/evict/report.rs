@@ -21,8 +21,8 @@ pub struct Outcome {
     max_idle: u64,
     thread_cache: u64,
     hits: Hits,
-    /// Percent of the gets; none where there were no gets.
-    rates: Rates<Option<f64>>,
+    /// Percent of the gets, of which every trace has some.
+    rates: Rates<f64>,
 }
 
 /// A figure for each that had to decide what goes.
@@ -38,7 +38,7 @@ pub type Hits = Rates<u64>;
 impl Outcome {
     pub fn new(trace: &Trace, room: Room, hits: Hits) -> Self {
         let gets = trace.gets();
-        let rate = |hits: u64| (gets > 0).then(|| 100.0 * hits as f64 / gets as f64);
+        let rate = |hits: u64| 100.0 * hits as f64 / gets as f64;
         Self {
             trace: trace.name.clone(),
             classes: trace.classes.len(),
@@ -58,16 +58,15 @@ impl Outcome {
 
     fn cells(&self) -> [String; 8] {
         let Rates { lifo, clock_pro, clairvoyant } = self.rates;
-        let gain = clock_pro.zip(lifo).map(|(clock_pro, lifo)| clock_pro - lifo);
         [
             self.trace.clone(),
             self.operations.to_string(),
             self.gets.to_string(),
             Bytes(self.max_idle).to_string(),
-            figure(lifo, |rate| format!("{rate:.2}")),
-            figure(clock_pro, |rate| format!("{rate:.2}")),
-            figure(clairvoyant, |rate| format!("{rate:.2}")),
-            figure(gain, |points| format!("{points:+.2}")),
+            format!("{lifo:.2}"),
+            format!("{clock_pro:.2}"),
+            format!("{clairvoyant:.2}"),
+            format!("{:+.2}", clock_pro - lifo),
         ]
     }
 }
@@ -78,10 +77,6 @@ pub fn table(outcomes: &[Outcome]) -> String {
     let mut table = table::with_heads(&heads);
     table.add_rows(outcomes.iter().map(Outcome::cells));
     format!("{table}\n")
-}
-
-fn figure(value: Option<f64>, print: impl Fn(f64) -> String) -> String {
-    value.map_or_else(|| table::DASH.to_owned(), print)
 }
 
 #[derive(Serialize)]

@@ -47,21 +47,22 @@ fn zipf(server: &mut Server) {
     }
 }
 
-/// Eight classes are in use, and others from one moment to the next, 11 times. What was hot before then lies idle for
-/// good, or until its classes are drawn again.
+/// Eight classes are in use, and every 100000 operations eight others, until all have been; then again, in another
+/// order. What was hot lies idle for long, or for good.
 fn shift(server: &mut Server) {
     const PERIOD: u64 = 100_000;
-    for period in 1..=12 {
-        let mix = Mix::zipf(&server.shuffle(CLASSES)[..8]);
+    let classes = [server.shuffle(CLASSES), server.shuffle(CLASSES)].concat();
+    for (period, hot) in (1..).zip(classes.chunks(8)) {
+        let mix = Mix::zipf(hot);
         while server.now() < period * PERIOD {
             server.ask(&mix, 800);
         }
     }
 }
 
-/// A load on 16 classes that is high and low by turns. While it is high, most of its buffers are out and there is room,
-/// large files are read, each into buffers of a class that will not be used for long. When the load falls, its
-/// buffers come home to what the files have left.
+/// A load on 16 classes that is high and low by turns. While it is high, large files are read, each into buffers of a
+/// class that is not used again for long. They come back while most of the load's buffers are out and there is room for
+/// them; when the load falls, its buffers come home to what room the files have left.
 fn scan(server: &mut Server) {
     const WAVE: u64 = 10_000;
     let classes = server.shuffle(CLASSES);
