@@ -154,6 +154,9 @@ mod papers {
     #[doc = include_str!("../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../docs/returning.md")]
+    struct Returning;
+
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
 }
