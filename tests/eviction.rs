@@ -80,3 +80,27 @@ fn a_load_that_changes_is_followed() {
     assert!(clock > 0.8, "{clock} of the gets hit");
     assert!(clock > lifo + if cfg!(miri) { 0.0 } else { 0.2 }, "{clock} hit, and {lifo} with Lifo");
 }
+
+/// What somebody waits for in several parts is gathered behind the line's lock, under which nothing may be freed.
+#[test]
+fn parts_of_what_is_waited_for_do_not_drive_each_other_out() {
+    const PART: usize = 64 << 10;
+    let builder = BufferPool::builder().size_classes([PART, 2 * PART]).max_idle(4 * PART).thread_cache(0);
+    let pool = builder.budget(&Budget::new(16 * PART)).build().unwrap();
+    let small = pool.get_many([Capacity(PART); 8]);
+    let large = pool.get_many([Capacity(2 * PART); 4]);
+    let waiter = std::thread::spawn({
+        let pool = pool.clone();
+        let sizes = [[PART; 4], [2 * PART; 4]].concat();
+        move || pool.acquire_many(sizes.into_iter().map(Capacity)).wait().unwrap().len()
+    });
+    while pool.stats().waiters == 0 {
+        std::thread::yield_now();
+    }
+    small.into_iter().for_each(drop);
+    large.into_iter().for_each(drop);
+    assert_eq!(waiter.join().unwrap(), 8);
+    let stats = pool.stats();
+    assert_identities(&stats);
+    assert!((stats.idle_in_depot + stats.idle_in_caches) as usize <= 4 * PART, "{stats}");
+}

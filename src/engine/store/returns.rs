@@ -81,13 +81,14 @@ impl Store {
         }
     }
 
-    /// Puts a slot into the depot, whoever waits. False: it may not stay, and is still the caller's.
+    /// Puts a slot into the depot, whoever waits. False: it may not stay, and is still the caller's. Frees nothing, for
+    /// this is done under locks.
     ///
     /// # Safety
     /// As [`send_home`](Self::send_home).
     pub(in crate::engine) unsafe fn shelve(store: *const Store, slot: SlotPtr) -> bool {
         // SAFETY: the slot keeps the core.
-        if unsafe { &*store }.admit(1) == 0 {
+        if unsafe { &*store }.admit_as_it_is(1) == 0 {
             return false;
         }
         // SAFETY: as above.

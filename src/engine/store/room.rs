@@ -18,17 +18,28 @@ const LARGE_ONE: usize = 16;
 const PATIENCE: u32 = 64;
 
 impl Store {
-    /// How many of `count` slots may lie in the depot; announced there already.
+    /// How many of `count` slots may lie in the depot; announced there already. What lies idle elsewhere may be retired
+    /// for them.
     pub(super) fn admit(&self, count: usize) -> usize {
+        self.admit_after(count, || {
+            if self.excess() > 0 {
+                self.core().give_way(self.core().excess_bytes(), Some(self));
+            }
+        })
+    }
+
+    /// As [`admit`](Self::admit), but nothing is retired.
+    pub(super) fn admit_as_it_is(&self, count: usize) -> usize {
+        self.admit_after(count, || {})
+    }
+
+    fn admit_after(&self, count: usize, make_room: impl Fn()) -> usize {
         if self.keeping == Keeping::Nothing || self.is_closed() {
             return 0;
         }
         self.depot.announce(count);
-        let mut excess = self.excess();
-        if excess > 0 && self.core().give_way(self.core().excess_bytes(), Some(self)) > 0 {
-            excess = self.excess();
-        }
-        let refused = excess.min(count);
+        make_room();
+        let refused = self.excess().min(count);
         self.depot.withdraw(refused);
         count - refused
     }
