@@ -375,6 +375,11 @@ impl Clock {
         slots
     }
 
+    /// Whether it knows of no layer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ring.len() == 0
+    }
+
     /// Bytes of its entries.
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self.stores.iter().map(|layers| layers.entries.capacity()).sum();

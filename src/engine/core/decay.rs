@@ -42,6 +42,7 @@ impl Core {
         for (store, &slots) in self.stores.iter().zip(&unneeded).filter(|(_, slots)| **slots > 0) {
             store.make_way(slots);
         }
+        self.wind_clock();
         self.tidy();
         self.can_decay()
     }

@@ -1,6 +1,7 @@
 //! What gives way when stores compete: the clock's choice.
 
 use super::{Core, MAX_STORES};
+use crate::engine::clock::Clock;
 use crate::engine::store::Store;
 use crate::sync::try_locked;
 
@@ -18,9 +19,20 @@ impl Core {
     fn choose(&self, wanted: usize) -> [usize; MAX_STORES] {
         let mut chosen = [0; MAX_STORES];
         if let Some(mut clock) = self.clock.as_ref().and_then(try_locked) {
-            self.stores.iter().for_each(|store| clock.see(store.class(), store.sight()));
+            self.show_all(&mut clock);
             clock.choose(wanted, |store, slots| chosen[store] += slots);
         }
         chosen
+    }
+
+    fn show_all(&self, clock: &mut Clock) {
+        self.stores.iter().for_each(|store| clock.see(store.class(), store.sight()));
+    }
+
+    /// Has the clock, if it was ever asked, forget what has gone without it.
+    pub(super) fn wind_clock(&self) {
+        if let Some(mut clock) = self.clock.as_ref().and_then(try_locked).filter(|clock| !clock.is_empty()) {
+            self.show_all(&mut clock);
+        }
     }
 }
