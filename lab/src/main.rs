@@ -7,11 +7,16 @@ mod process;
 mod random;
 mod run;
 mod size;
+mod soak;
 mod table;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+const CANNOT_MEASURE: &str = "this build has an allocator that can fail (feature `starve`), so it measures nothing";
 
 /// Real workloads on millpond, alone and side by side with its rivals.
 #[derive(Parser)]
@@ -25,12 +30,15 @@ struct Arguments {
 enum Command {
     Run(run::Options),
     Compare(compare::Options),
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Run(_) | Command::Compare(_) if soak::starve::CAN => Err(Failure::Usage(CANNOT_MEASURE.into())),
         Command::Run(options) => run::command(&options),
         Command::Compare(options) => compare::command(&options),
+        Command::Soak(options) => soak::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())
 }
