@@ -84,7 +84,7 @@ pub struct Budgets(pub Vec<Node>);
 impl Budgets {
     pub fn new(limit: usize) -> Self {
         let root = Budget::new(limit);
-        let crowd = root.child(limit / 128);
+        let crowd = root.child(limit / 256);
         let (min, max) = (limit / 64, limit / 8);
         let bricks = root.child_reserving(min, max).expect("nothing is used yet");
         let under = |name, share| Node::new(name, root.child(limit / share), Some(ROOT), 0);
@@ -94,7 +94,7 @@ impl Budgets {
             under("heap", 8),
             Node::new("bricks", bricks, Some(ROOT), min),
             Node::new("crowd", crowd.clone(), Some(ROOT), 0),
-            Node::new("corner", crowd.child(limit / 512), Some(CROWD), 0),
+            Node::new("corner", crowd.child(limit / 1024), Some(CROWD), 0),
         ])
     }
 

@@ -19,7 +19,7 @@ use super::scene::{Made, Scene};
 use super::values::Token;
 
 /// How long what goes wrong may do so.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What looks have found, and how much they compared.
 #[derive(Default)]

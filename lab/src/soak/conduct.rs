@@ -167,9 +167,14 @@ impl Soak {
         }
         let totals = &mut self.outcome.totals;
         totals.silences += 1;
-        totals.decayed_silences += u64::from(must_be_back);
         if must_be_back {
-            totals.resident_in_silences.extend(process::resident());
+            let resident = process::resident();
+            let most = end::allowed(totals.resident_at_start, self.plan.limit, self.scene.budgets.root().used());
+            if let Err(what) = end::resident(resident, most) {
+                self.scene.fault(format!("after a long silence {what}"));
+            }
+            totals.decayed_silences += 1;
+            totals.resident_in_silences.extend(resident);
         }
     }
 
@@ -207,7 +212,7 @@ impl Soak {
         violations.extend(workers.err());
         // What is left after a violation says nothing more.
         if let Some(scene) = Arc::into_inner(self.scene).filter(|_| violations.is_empty()) {
-            violations.extend(end::check(scene, totals));
+            violations.extend(end::check(scene, totals, self.plan.limit));
         }
         self.outcome.took = self.began.elapsed();
         self.outcome.violations = violations;

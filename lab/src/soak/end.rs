@@ -11,9 +11,9 @@ use super::totals::Totals;
 use crate::process;
 use crate::size::Bytes;
 
-/// What may be resident at the end beyond what was at the start: the allocator keeps what it had for heap pools, tables
-/// and samples, and the program has touched more of itself.
-const SLACK: u64 = 32 << 20;
+/// What may be resident beyond what was at the start: stacks, tables and samples, and the program has touched more of
+/// itself.
+const SLACK: u64 = 12 << 20;
 
 /// Waits for the workers' ends; who of them does not come to one, or panicked.
 pub fn join(workers: Vec<JoinHandle<()>>, patience: Duration) -> Result<(), String> {
@@ -30,7 +30,7 @@ pub fn join(workers: Vec<JoinHandle<()>>, patience: Duration) -> Result<(), Stri
 }
 
 /// Drops all that is left of the scene, and says what stays nevertheless.
-pub fn check(scene: Scene, totals: &mut Totals) -> Vec<String> {
+pub fn check(scene: Scene, totals: &mut Totals, limit: usize) -> Vec<String> {
     let (budgets, made, bricks) = scene.dismantle();
     let mut wrong: Vec<_> = made.iter().filter_map(|made| forgotten(made).err()).collect();
     if bricks > 0 {
@@ -42,7 +42,8 @@ pub fn check(scene: Scene, totals: &mut Totals) -> Vec<String> {
     wrong.extend(soon(|| expect_zero(root.used(), "bytes are charged after all budgets but the root are gone")).err());
     wrong.extend(soon(|| expect_zero(maintainers(), "threads look after pools that are gone")).err());
     totals.resident_at_end = process::resident();
-    wrong.extend(resident(totals).err());
+    let most = allowed(totals.resident_at_start, limit, 0);
+    wrong.extend(resident(totals.resident_at_end, most).err().map(|what| format!("when all is over {what}")));
     wrong
 }
 
@@ -82,11 +83,17 @@ fn maintainers() -> usize {
     names.filter(|name| name.trim_end() == "millpond").count()
 }
 
-fn resident(totals: &Totals) -> Result<(), String> {
-    let (Some(start), Some(end)) = (totals.resident_at_start, totals.resident_at_end) else { return Ok(()) };
-    if end <= start + SLACK {
-        return Ok(());
+/// What may be resident with so much in use.
+pub fn allowed(at_start: Option<u64>, limit: usize, used: usize) -> Option<u64> {
+    // From the allocator comes an eighth of all at most, and it may keep that.
+    at_start.map(|at_start| at_start + SLACK + (limit / 8 + used) as u64)
+}
+
+pub fn resident(now: Option<u64>, most: Option<u64>) -> Result<(), String> {
+    match now.zip(most) {
+        Some((now, most)) if now > most => {
+            Err(format!("{} are resident, at most {} are accounted for", Bytes(now), Bytes(most)))
+        }
+        _ => Ok(()),
     }
-    let [start, end, slack] = [start, end, SLACK].map(Bytes);
-    Err(format!("{end} are resident when all is over, {start} were at the start: more than {slack} beyond"))
 }

@@ -139,9 +139,6 @@ fn verdict(outcome: Outcome) -> Result<ExitCode, Failure> {
     match outcome.violations.len() {
         0 if outcome.interrupted => Err(Failure::Interrupted),
         0 => Ok(ExitCode::SUCCESS),
-        n => {
-            eprintln!("millpond-lab: {n} checks failed");
-            Ok(ExitCode::FAILURE)
-        }
+        _ => Ok(ExitCode::FAILURE),
     }
 }

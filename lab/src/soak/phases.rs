@@ -26,7 +26,7 @@ impl Phases {
     /// For a soak of this length: there is at least one silence in it.
     pub fn new(length: Duration, seed: u64) -> Self {
         let silence = if length >= 6 * LONG_SILENCE { LONG_SILENCE } else { SHORT_SILENCE };
-        let longest_burst = (length / 8).clamp(SHORTEST_BURST, LONGEST_BURST);
+        let longest_burst = (length / 5).clamp(SHORTEST_BURST, LONGEST_BURST);
         let now = Instant::now();
         Self { random: Random::seeded(seed), longest_burst, silence, is_silent: true, since: now, until: now }
     }

@@ -34,13 +34,20 @@ impl Plant {
             Self::Charge => scene.budgets.root().child_reserving(4096, 8192).map(mem::forget).is_ok(),
             Self::Waiter => forget_in_line(scene),
             Self::Byte => spoil(scene),
-            Self::Pool => {
-                mem::forget(scene.pond(Kind::Secrets).bytes().clone());
-                scene.remake(Kind::Secrets);
-                true
-            }
+            Self::Pool => forget_pool(scene),
         }
     }
+}
+
+/// One that has something idle, or nobody could tell.
+fn forget_pool(scene: &Scene) -> bool {
+    let pond = scene.pond(Kind::Secrets);
+    if pond.bytes().try_get(Capacity(4096)).is_err() {
+        return false;
+    }
+    mem::forget(pond.bytes().clone());
+    scene.remake(Kind::Secrets);
+    true
 }
 
 /// What is more than is left now, but not more than there may be.

@@ -35,7 +35,7 @@ enum Style {
     /// From zero up.
     Area,
     Line,
-    /// Thin and broken: a limit.
+    /// Thin and broken, in steps: a limit.
     Dashed,
 }
 
@@ -50,7 +50,7 @@ const BYTES: [Series; 5] = [
     Series { name: "outstanding", style: Style::Area, colour: "#3b7fb0", value: |sample| sample.outstanding as f64 },
     Series { name: "budget used", style: Style::Line, colour: "#1a1a1a", value: |sample| sample.used as f64 },
     Series {
-        name: "resident (process)",
+        name: "resident",
         style: Style::Line,
         colour: "#d95f02",
         value: |sample| sample.resident.unwrap_or(0) as f64,
@@ -96,6 +96,7 @@ fn head(plan: &Plan, outcome: &Outcome) -> String {
     let verdict = match outcome.violations.len() {
         0 if outcome.interrupted => "ended early, all checks passed".to_owned(),
         0 => "all checks passed".to_owned(),
+        1 => "1 CHECK FAILED".to_owned(),
         n => format!("{n} CHECKS FAILED"),
     };
     let (took, threads, limit) = (outcome.took.as_secs_f64(), plan.threads, Bytes(plan.limit as u64));
@@ -169,10 +170,10 @@ fn legend(svg: &mut String) {
             style => line(svg, (x, y), (x + 22.0, y), &stroke(style, series.colour)),
         }
         text(svg, x + 28.0, y + 5.0, "start", "", series.name);
-        x += 50.0 + 7.6 * series.name.len() as f64;
+        x += 50.0 + 7.2 * series.name.len() as f64;
     }
     rect(svg, (x, x + 22.0), (y - 6.0, y + 6.0), SILENCE);
-    text(svg, x + 28.0, y + 5.0, "start", "", "silence: workers rest");
+    text(svg, x + 28.0, y + 5.0, "start", "", "silence");
 }
 
 fn stroke(style: Style, colour: &str) -> String {
@@ -183,11 +184,16 @@ fn stroke(style: Style, colour: &str) -> String {
 fn draw(svg: &mut String, series: &Series, samples: &[Sample], time: &Axis, axis: &Axis) {
     let values = thinned(samples.iter().map(|sample| (sample.at, (series.value)(sample))).collect());
     let Some((first, last)) = values.first().zip(values.last()) else { return };
-    let places = values.iter().map(|&(at, value)| format!("{:.1},{:.1}", time.place(at), axis.place(value)));
-    let mut points: Vec<_> = places.collect();
+    let place = |at, value| format!("{:.1},{:.1}", time.place(at), axis.place(value));
+    let mut points: Vec<_> = values.iter().map(|&(at, value)| place(at, value)).collect();
+    if series.style == Style::Dashed {
+        let corners = values.windows(2).map(|pair| place(pair[1].0, pair[0].1));
+        points =
+            points.iter().cloned().zip(corners).flat_map(<[String; 2]>::from).chain(points.last().cloned()).collect();
+    }
     let style = if series.style == Style::Area {
-        points.insert(0, format!("{:.1},{:.1}", time.place(first.0), axis.place(0.0)));
-        points.push(format!("{:.1},{:.1}", time.place(last.0), axis.place(0.0)));
+        points.insert(0, place(first.0, 0.0));
+        points.push(place(last.0, 0.0));
         format!("fill=\"{}\" fill-opacity=\"0.9\"", series.colour)
     } else {
         stroke(series.style, series.colour)

@@ -16,7 +16,7 @@ pub struct Sample {
     /// Seconds since the beginning.
     pub at: f64,
     pub resident: Option<u64>,
-    /// What workers hold, of pools that are there and of those that are gone; values by their weight.
+    /// Of pools that are there as they say it, of those that are gone as workers count it. Values by their weight.
     pub outstanding: u64,
     pub idle: u64,
     pub used: u64,
@@ -42,33 +42,24 @@ impl Sample {
             ..Self::default()
         };
         for made in scene.made() {
-            sample.outstanding += made.ledger.read().out_bytes;
-            if let Some(pond) = made.pond.upgrade() {
-                let stats = pond.stats();
-                sample.idle += idle(scene, &pond, &stats);
-                sample.outstanding += weight_out(scene, &pond, &stats);
-                sample.waiters += stats.waiters;
-            }
+            let Some(pond) = made.pond.upgrade() else {
+                sample.outstanding += made.ledger.read().out_bytes;
+                continue;
+            };
+            let stats = pond.stats();
+            sample.outstanding += bytes(scene, &pond, stats.outstanding, &stats);
+            sample.idle += bytes(scene, &pond, stats.idle_in_caches + stats.idle_in_depot, &stats);
+            sample.waiters += stats.waiters;
         }
         sample
     }
 }
 
-/// What lies idle in a pool. Values that are weighed count as if each weighed the average.
-fn idle(scene: &Scene, pond: &Pond, stats: &Stats) -> u64 {
-    let idle = stats.idle_in_caches + stats.idle_in_depot;
+/// A part of what a pool has. Values that are weighed count as if each weighed the average.
+fn bytes(scene: &Scene, pond: &Pond, part: u64, stats: &Stats) -> u64 {
     match pond.kind {
-        Kind::Tokens => idle * size_of::<Token>() as u64,
-        Kind::Bricks => share(scene, idle, stats),
-        _ => idle,
+        Kind::Tokens => part * size_of::<Token>() as u64,
+        Kind::Bricks => scene.bricks.load(Relaxed) as u64 * part / stats.footprint.max(1),
+        _ => part,
     }
-}
-
-/// What is out and not in the ledger, which does not know what bricks weigh.
-fn weight_out(scene: &Scene, pond: &Pond, stats: &Stats) -> u64 {
-    if pond.kind == Kind::Bricks { share(scene, stats.outstanding, stats) } else { 0 }
-}
-
-fn share(scene: &Scene, bricks: u64, stats: &Stats) -> u64 {
-    scene.bricks.load(Relaxed) as u64 * bricks / stats.footprint.max(1)
 }

@@ -111,8 +111,9 @@ impl Scene {
         (self.budgets, made, self.bricks.load(Relaxed))
     }
 
+    /// Also those that are not in use any more, but waited for.
     pub fn close_all(&self) {
-        KINDS.iter().for_each(|&kind| self.pond(kind).close());
+        self.made().iter().filter_map(|made| made.pond.upgrade()).for_each(|pond| pond.close());
     }
 
     /// All pools that are there or have something out.

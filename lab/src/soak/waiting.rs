@@ -17,6 +17,9 @@ use crate::random::Random;
 
 /// Most that one batch asks for.
 const BATCH: u64 = 4;
+/// One in so many asks for more than a small budget ever has.
+const TOO_MANY: u64 = 200;
+const HUGE_BATCH: u64 = 100;
 
 /// What is asked of a pool.
 enum Asked {
@@ -105,7 +108,8 @@ fn buf(pond: &Pond, random: &mut Random) -> (Asked, Demand) {
 }
 
 fn bufs(pond: &Pond, random: &mut Random) -> (Asked, Demand) {
-    let sizes: Vec<_> = (0..=random.below(BATCH)).map(|_| pond.kind.size(random)).collect();
+    let count = if random.below(TOO_MANY) == 0 { HUGE_BATCH } else { random.below(BATCH) };
+    let sizes: Vec<_> = (0..=count).map(|_| pond.kind.size(random)).collect();
     let bytes = sizes.iter().map(|&size| pond.kind.block(size)).sum();
     let demand = Demand { count: sizes.len(), bytes };
     (Asked::Bufs(pond.bytes().acquire_many(sizes.clone()), sizes), demand)

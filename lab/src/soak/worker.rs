@@ -21,7 +21,7 @@ const SHORT_LIFE_BYTES: usize = 2 << 20;
 /// What a worker keeps through a silence.
 const KEPT: usize = 2;
 /// Steps from one nap to the next, on average.
-const NAP: u64 = 40;
+const NAP: u64 = 150;
 /// Shorter than a quarter of the decay, for pools that have nobody else to look after them.
 const NAP_IN_SILENCE: Duration = Duration::from_millis(20);
 
@@ -57,11 +57,11 @@ impl Worker {
 
     fn step(&mut self) {
         match self.hands.random.below(1000) {
-            0..=39 => self.ask(),
-            40..=49 => self.wait_a_while(),
-            50..=52 => self.wait_for_good(),
-            53..=54 => self.churn(),
-            55..=59 => steward::act(&self.scene, &mut self.hands.random),
+            0..=99 => self.ask(),
+            100..=114 => self.wait_a_while(),
+            115..=122 => self.wait_for_good(),
+            123..=124 => self.churn(),
+            125..=129 => steward::act(&self.scene, &mut self.hands.random),
             _ => self.hands.act(),
         }
         self.poll();
@@ -97,7 +97,7 @@ impl Worker {
     /// Polls what is pending, and gives up some of it.
     fn poll(&mut self) {
         for waiting in mem::take(&mut self.pending) {
-            match self.hands.random.below(8) {
+            match self.hands.random.below(20) {
                 0 => {
                     self.scene.counts.did(Op::Cancel);
                     drop(waiting);
@@ -110,7 +110,9 @@ impl Worker {
 
     fn wait_a_while(&mut self) {
         let waiting = self.request();
-        let time = Duration::from_micros(self.hands.random.below(20_000));
+        // Mostly short, for there is more to do.
+        let longest = [200, 2000, 20_000][self.hands.random.below(3) as usize];
+        let time = Duration::from_micros(self.hands.random.below(longest));
         let patience = match self.hands.random.below(2) {
             0 => Patience::Timeout(time),
             _ => Patience::Deadline(Instant::now() + time),
