@@ -13,6 +13,7 @@ use super::plant::Plant;
 use super::progress::Progress;
 use super::sample::Sample;
 use super::scene::Scene;
+use super::squeeze;
 use super::starve;
 use super::totals::Totals;
 use super::worker::Worker;
@@ -23,6 +24,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// For what must happen soon, on a machine that may be busy with something else.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Checkpoints from one to the next at which the system refuses memory.
+const SQUEEZE_EVERY: u64 = 10;
 const PLANT_AT: Duration = Duration::from_millis(300);
 
 /// What is asked of a soak.
@@ -179,20 +182,34 @@ impl Soak {
     }
 
     fn check(&mut self) {
-        let began = Instant::now();
-        let pause = match self.scene.gate.close(PATIENCE) {
+        let (began, scene) = (Instant::now(), self.scene.clone());
+        let pause = match scene.gate.close(PATIENCE) {
             Ok(pause) => pause,
-            Err(what) => return self.scene.fault(format!("{what}\n{}", self.scene.budgets.root())),
+            Err(what) => return scene.fault(format!("{what}\n{}", scene.budgets.root())),
         };
+        self.compare();
+        let totals = &mut self.outcome.totals;
+        totals.checkpoints += 1;
+        let is_exact = scene.gate.blocked() == 0;
+        totals.exact_checkpoints += u64::from(is_exact);
+        // Not where somebody waits, who would be refused, too.
+        if is_exact && totals.checkpoints % SQUEEZE_EVERY == 1 {
+            match squeeze::squeeze(&scene) {
+                Ok(refused) => totals.system_failures += refused,
+                Err(what) => scene.fault(what),
+            }
+            self.compare();
+        }
+        drop(pause);
+        let totals = &mut self.outcome.totals;
+        totals.longest_pause = totals.longest_pause.max(began.elapsed());
+    }
+
+    fn compare(&mut self) {
         match check::identities(&self.scene) {
             Ok(compared) => self.outcome.totals.compared += compared,
             Err(wrong) => wrong.into_iter().for_each(|what| self.scene.fault(what)),
         }
-        let totals = &mut self.outcome.totals;
-        totals.checkpoints += 1;
-        totals.exact_checkpoints += u64::from(self.scene.gate.blocked() == 0);
-        drop(pause);
-        totals.longest_pause = totals.longest_pause.max(began.elapsed());
     }
 
     fn end(mut self) -> Outcome {

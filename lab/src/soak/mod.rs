@@ -22,6 +22,7 @@ mod progress;
 mod report;
 mod sample;
 mod scene;
+mod squeeze;
 mod stamp;
 pub mod starve;
 mod steward;

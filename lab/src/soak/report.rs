@@ -31,7 +31,10 @@ fn failures(totals: &Totals) -> String {
         true => format!("{} allocations", totals.allocation_failures),
         false => "no allocations (built without the feature `starve`)".to_owned(),
     };
-    format!("failed      {allocations} and the making of {} values, on purpose", totals.create_failures)
+    let Totals { system_failures, create_failures, .. } = totals;
+    format!(
+        "failed      {system_failures} mappings, {allocations}, the making of {create_failures} values; all on purpose"
+    )
 }
 
 fn checks(totals: &Totals) -> String {

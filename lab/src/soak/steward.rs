@@ -2,6 +2,7 @@
 
 use millpond::{Budget, BufferPool};
 
+use super::budgets::ROOT;
 use super::check::soon;
 use super::counts::Op;
 use super::pond::{DECAY, KINDS, Kind};
@@ -47,7 +48,9 @@ fn attach(scene: &Scene, kind: Kind) -> Op {
 /// Not in a silence, in which everybody is to be served.
 fn change_limit(scene: &Scene, random: &mut Random) -> Op {
     let nodes = &scene.budgets.0;
-    let node = &nodes[random.below(nodes.len() as u64) as usize];
+    // The root's seldom, for it concerns everybody.
+    let place = if random.below(50) == 0 { ROOT } else { 1 + random.below(nodes.len() as u64 - 1) as usize };
+    let node = &nodes[place];
     if random.below(3) == 0 || scene.is_quiet() {
         node.restore_limit();
     } else {

@@ -13,9 +13,11 @@ use super::scene::Scene;
 pub struct Totals {
     pub operations: BTreeMap<&'static str, u64>,
     pub refusals: BTreeMap<&'static str, u64>,
-    /// Values that `try_create` did not make, and allocations that failed.
+    /// Values that `try_create` did not make; allocations that failed.
     pub create_failures: u64,
     pub allocation_failures: u64,
+    /// Large requests that the system refused.
+    pub system_failures: u64,
     pub checkpoints: u64,
     /// Those at which no thread was inside `wait`.
     pub exact_checkpoints: u64,
