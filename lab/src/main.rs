@@ -8,11 +8,16 @@ mod process;
 mod random;
 mod run;
 mod size;
+mod soak;
 mod table;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+const CANNOT_MEASURE: &str = "this build has an allocator that can fail (feature `starve`), so it measures nothing";
 
 /// Real workloads on millpond, alone and side by side with its rivals.
 #[derive(Parser)]
@@ -27,13 +32,16 @@ enum Command {
     Run(run::Options),
     Compare(compare::Options),
     Evict(evict::Options),
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Run(_) | Command::Compare(_) if soak::starve::CAN => Err(Failure::Usage(CANNOT_MEASURE.into())),
         Command::Run(options) => run::command(&options),
         Command::Compare(options) => compare::command(&options),
         Command::Evict(options) => evict::command(&options),
+        Command::Soak(options) => soak::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -31,6 +31,14 @@ pub fn peak_resident() -> Option<u64> {
     Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Bytes of private memory that may be written, resident or not: what `RLIMIT_DATA` limits.
+#[cfg(target_os = "linux")]
+pub fn data() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+    Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
 /// Starts the peak of [`peak_resident`] anew; where the system refuses, the peak is that of the whole process.
 pub fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5"); // Refused in some containers: later figures are upper bounds then.

@@ -24,11 +24,16 @@ fn wrong_arguments_are_refused_by_name() {
     refused(&["run", "--pool", "jemalloc"], "jemalloc");
     refused(&["run", "--rounds", "0"], "--rounds");
     refused(&["run", "--colour"], "--colour");
+    refused(&["soak", "--minutes", "0"], "between");
+    refused(&["soak", "--minutes", "NaN"], "NaN");
+    refused(&["soak", "--threads", "1"], "--threads");
+    refused(&["soak", "--memory", "1MiB"], "16MiB");
+    refused(&["soak", "--json", "/no/such/folder/soak.json"], "/no/such/folder/soak.json");
 }
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for arguments in [&["--help"][..], &["--version"], &["run", "--help"]] {
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["soak", "--help"]] {
         let output = lab(arguments);
         assert!(output.status.success(), "{arguments:?}");
         assert!(stdout(&output).contains("millpond-lab"), "{arguments:?}");
