@@ -146,6 +146,7 @@ pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
+pub use crate::policy::pressure::Pressure;
 pub use crate::policy::stats::{ClassStats, Stats};
 
 /// Runs the examples of the papers as tests.

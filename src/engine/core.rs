@@ -110,6 +110,8 @@ pub(crate) struct Core {
     restless: AtomicU32,
     /// Nothing can decay before the next birth, of which the keeper is told.
     asleep: AtomicBool,
+    /// Somebody looks for what may go back to the system.
+    is_looked_at: AtomicBool,
     past: Mutex<Past>,
     /// Vacant headers that were left when their memory was given back last.
     useless_headers: AtomicUsize,
@@ -171,6 +173,7 @@ impl<K: Keeper> Handle<K> {
             attended: AtomicBool::new(false),
             restless: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
+            is_looked_at: AtomicBool::new(false),
             past: Mutex::new(Past::of(stores.len())),
             useless_headers: AtomicUsize::new(0),
             counts: Counts { refs: AtomicUsize::new(1), handles: AtomicUsize::new(1), footprint: AtomicUsize::new(0) },

@@ -6,4 +6,5 @@ pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod eviction;
 pub(crate) mod maintenance;
+pub(crate) mod pressure;
 pub(crate) mod stats;

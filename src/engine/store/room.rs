@@ -140,11 +140,9 @@ impl Store {
         }
         self.make_way(self.excess());
         if self.core().excess_bytes() > 0 {
-            self.core()
-                .stores()
-                .iter()
-                .rev()
-                .for_each(|store| store.make_way(store.slots_for(self.core().excess_bytes())));
+            for store in self.core().stores().iter().rev() {
+                store.make_way(store.slots_for(self.core().excess_bytes()));
+            }
         }
     }
 
@@ -178,9 +176,9 @@ impl Store {
         bytes
     }
 
-    /// Retires so many slots of the depot, if they are there.
-    pub(in crate::engine) fn make_way(&self, slots: usize) {
-        self.evict(|count, _| count >= slots);
+    /// Retires so many slots of the depot, if they are there; how many bytes.
+    pub(in crate::engine) fn make_way(&self, slots: usize) -> usize {
+        self.evict(|count, _| count >= slots)
     }
 
     /// Retires slots of the depot until so many bytes are free; how many are.
