@@ -594,6 +594,9 @@ impl fmt::Debug for Handle<ByteKeeper> {
     }
 }
 
+#[cfg(all(test, feature = "pressure", target_os = "linux", not(any(loom, miri))))]
+mod pressed;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::time::Duration;
@@ -606,7 +609,8 @@ mod tests {
 
     /// A pool that decays when a test ticks.
     fn pool() -> BufferPool {
-        BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX).build().unwrap()
+        let builder = BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX);
+        builder.maintenance(Maintenance::Manual).build().unwrap()
     }
 
     fn spike(pool: &BufferPool, count: usize) {

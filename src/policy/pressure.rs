@@ -1,6 +1,13 @@
 //! Memory pressure: how urgently memory is wanted elsewhere, and what a pool then gives back before its time.
 
+// Only Linux tells, and Miri has nothing of it.
+#[cfg_attr(all(feature = "pressure", target_os = "linux", not(miri)), path = "pressure/gauge.rs")]
+#[cfg_attr(not(all(feature = "pressure", target_os = "linux", not(miri))), path = "pressure/silence.rs")]
+mod gauge;
+
 use crate::engine::core::Core;
+
+pub(crate) use gauge::Gauge;
 
 /// How urgently memory is wanted elsewhere, on the machine or in the process' control group. What a pool does about it, see
 /// [`BufferPool::pressure`](crate::BufferPool::pressure).

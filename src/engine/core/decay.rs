@@ -236,7 +236,7 @@ impl Core {
     }
 
     /// Whether there is anything that is not to stay for good.
-    fn can_decay(&self) -> bool {
+    pub(crate) fn can_decay(&self) -> bool {
         self.stores.iter().any(|store| store.above_floor() > 0)
     }
 
