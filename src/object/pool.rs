@@ -432,7 +432,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// ```
     /// use millpond::{Pool, Pressure};
     ///
-    /// let pool = Pool::<Vec<u8>>::builder().prefill(2).build()?;
+    /// let pool = Pool::builder().create(|| Vec::<u8>::with_capacity(100)).prefill(2).build()?;
     /// drop(pool.get_many(5));
     /// assert_eq!(pool.pressure(Pressure::Critical), 3 * size_of::<Vec<u8>>());
     /// # Ok::<(), millpond::BuildError>(())
