@@ -103,6 +103,14 @@
 //!
 //! - `bytes` (default): `BufMut` for [`PooledBuf`], `Buf` for [`PooledBytes`], and conversion into `bytes::Bytes`
 //!   without a copy. Without it the library depends on `libc` alone (on Windows on `windows-sys`).
+//! - `pressure`: on Linux, pools give idle memory back when the kernel tells that tasks wait for memory, those of the
+//!   process' control group (`memory.pressure` of version 2) where that can be read, or else those of the machine
+//!   (`/proc/pressure/memory`). From a tenth of the time on in which some wait, it is as if
+//!   [`pressure`](BufferPool::pressure) were called with [`Pressure::Moderate`] once a second, and where all wait, with
+//!   [`Pressure::Critical`], until it is half of that. The maintenance thread reads the file once a second while any pool
+//!   has more than was prefilled, and looks after pools that do not decay, too; pools with [`Maintenance::Manual`] heed it
+//!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
+//!   other systems.
 //!
 //! # Platforms
 //!
@@ -146,6 +154,7 @@ pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
+pub use crate::policy::pressure::Pressure;
 pub use crate::policy::stats::{ClassStats, Stats};
 
 /// Runs the examples of the papers as tests.

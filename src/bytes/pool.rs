@@ -24,6 +24,7 @@ use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::error::{BuildError, Error};
 use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
+use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of byte buffers in size classes.
@@ -434,6 +435,36 @@ impl BufferPool {
         }
     }
 
+    /// Gives idle memory back because it is wanted elsewhere, now and once; how many bytes were freed. For programs that
+    /// are told, by the system or by whoever runs them.
+    ///
+    /// | level | gives back |
+    /// |---|---|
+    /// | [`Moderate`](Pressure::Moderate) | what nobody has needed since the last call of this, or for a quarter of the [decay](BufferPoolBuilder::decay) interval if that is shorter; also out of the caches of threads that have done nothing since the pool was last looked after |
+    /// | [`Critical`](Pressure::Critical) | all that lies idle, out of all threads' caches |
+    ///
+    /// Until somebody has looked, nothing is known to be unneeded: in a pool that neither decays nor was called before,
+    /// the first call with `Moderate` frees nothing. [Prefilled](BufferPoolBuilder::prefill) buffers stay. While another
+    /// thread looks after the pool, nothing is done.
+    ///
+    /// Costs a visit to the caches of all threads, a memory barrier in each running thread of the process for every 16 of
+    /// those that are emptied, and the freeing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Pressure};
+    ///
+    /// let pool = BufferPool::new();
+    /// drop(pool.get_many([1024; 100]));
+    /// assert_eq!(pool.pressure(Pressure::Critical), 100 * 1024);
+    /// assert_eq!(pool.stats().footprint, 0);
+    /// ```
+    pub fn pressure(&self, level: Pressure) -> usize {
+        self.keeper().lists.clear();
+        level.relieve(self.core.core())
+    }
+
     /// A buffer with a copy of these bytes.
     ///
     /// # Panics
@@ -563,6 +594,9 @@ impl fmt::Debug for Handle<ByteKeeper> {
     }
 }
 
+#[cfg(all(test, feature = "pressure", target_os = "linux", not(any(loom, miri))))]
+mod pressed;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::time::Duration;
@@ -575,7 +609,8 @@ mod tests {
 
     /// A pool that decays when a test ticks.
     fn pool() -> BufferPool {
-        BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX).build().unwrap()
+        let builder = BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX);
+        builder.maintenance(Maintenance::Manual).build().unwrap()
     }
 
     fn spike(pool: &BufferPool, count: usize) {
@@ -628,6 +663,38 @@ mod tests {
             }
             assert!((count..count + 16).contains(&resident(&pool)), "{} for {count}", resident(&pool));
         }
+        assert_eq!(pool.stats().fresh, 100);
+    }
+
+    #[test]
+    fn relief_looks_back_a_quarter_at_least_but_not_behind_itself() {
+        let pool = pool();
+        let relieve = || pool.pressure(Pressure::Moderate) / SIZE;
+        spike(&pool, 100);
+        tick(&pool);
+        spike(&pool, 40);
+        tick(&pool);
+        // 40 were needed in the quarter before the tick a moment ago; the magazine has been still since then.
+        assert!((44..=61).contains(&relieve()), "{} stay", resident(&pool));
+        tick(&pool);
+        // That quarter began before the last relief, whose own time has been idle.
+        relieve();
+        assert!(resident(&pool) <= 1, "{} stay", resident(&pool));
+    }
+
+    #[test]
+    fn relief_hides_nothing_from_decay() {
+        let pool = pool();
+        spike(&pool, 100);
+        tick(&pool);
+        for _ in 0..QUARTERS {
+            spike(&pool, 40);
+            // The magazine's slot and the batch it came in go and come.
+            pool.pressure(Pressure::Moderate);
+            spike(&pool, 40);
+            tick(&pool);
+        }
+        assert!((40..40 + 16).contains(&resident(&pool)), "{}", resident(&pool));
         assert_eq!(pool.stats().fresh, 100);
     }
 

@@ -112,6 +112,8 @@ pub(crate) struct Core {
     restless: AtomicU32,
     /// Nothing can decay before the next birth, of which the keeper is told.
     asleep: AtomicBool,
+    /// Somebody looks for what may go back to the system.
+    is_looked_at: AtomicBool,
     past: Mutex<Past>,
     clock: Option<Mutex<Clock>>,
     /// Vacant headers that were left when their memory was given back last.
@@ -174,6 +176,7 @@ impl<K: Keeper> Handle<K> {
             attended: AtomicBool::new(false),
             restless: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
+            is_looked_at: AtomicBool::new(false),
             past: Mutex::new(Past::of(stores.len())),
             clock: limits
                 .by_clock

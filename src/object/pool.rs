@@ -22,6 +22,7 @@ use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
+use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
 /// A pool of values that can be used again.
@@ -406,6 +407,41 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             upkeep.look_after(self.core.core());
         }
         panics::resume();
+    }
+
+    /// Drops idle values because memory is wanted elsewhere, now and once; how many bytes were freed. For programs that are
+    /// told, by the system or by whoever runs them.
+    ///
+    /// | level | drops |
+    /// |---|---|
+    /// | [`Moderate`](Pressure::Moderate) | what nobody has needed since the last call of this, or for a quarter of the [decay](PoolBuilder::decay) interval if that is shorter; also out of the caches of threads that have done nothing since the pool was last looked after |
+    /// | [`Critical`](Pressure::Critical) | all that lies idle, out of all threads' caches |
+    ///
+    /// Until somebody has looked, nothing is known to be unneeded: in a pool that neither decays nor was called before,
+    /// the first call with `Moderate` frees nothing. [Prefilled](PoolBuilder::prefill) values stay. While another thread
+    /// looks after the pool, nothing is done.
+    ///
+    /// Costs a visit to the caches of all threads, a memory barrier in each running thread of the process for every 16 of
+    /// those that are emptied, and the values' destructors.
+    ///
+    /// # Panics
+    /// When a destructor does; then all the others have run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{Pool, Pressure};
+    ///
+    /// let pool = Pool::builder().create(|| Vec::<u8>::with_capacity(100)).prefill(2).build()?;
+    /// drop(pool.get_many(5));
+    /// assert_eq!(pool.pressure(Pressure::Critical), 3 * size_of::<Vec<u8>>());
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn pressure(&self, level: Pressure) -> usize {
+        self.keeper().lists.clear();
+        let freed = level.relieve(self.core.core());
+        panics::resume();
+        freed
     }
 
     /// A value made elsewhere, which is one of the pool's from now on: it goes home when it is dropped.

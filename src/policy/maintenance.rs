@@ -1,7 +1,8 @@
 //! Who sees to it that idle memory decays: a thread for all pools of the process, or the program.
 //!
 //! The thread is started with the first pool that wants it and ends with the last. It looks at each pool four times in an
-//! interval, and sleeps until the next birth where nothing is left to decay. It works with no lock held, since what it
+//! interval, and once a second where the system tells of memory [pressure](super::pressure); it sleeps until the next birth
+//! where nothing is left to decay. It works with no lock held, since what it
 //! frees may run user code. Without it, as when the system has no thread to give, memory comes back by
 //! [`maintain`](crate::BufferPool::maintain) and `trim` alone.
 
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use crate::engine::core::{Core, CoreRef, QUARTERS};
 use crate::engine::panics;
 use crate::memory::os;
+use crate::policy::beat::Beat;
+use crate::policy::pressure::Gauge;
 
 /// Who looks after idle memory, so that it comes [back](crate::BufferPoolBuilder::decay).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -20,50 +23,65 @@ use crate::memory::os;
 pub enum Maintenance {
     /// A thread named `millpond`, one for all pools of the process. It is started by `build`, with all signals blocked,
     /// sleeps while there is nothing to do, and ends with the last pool that wants it. If it cannot be started, the program
-    /// has to do what it would, as with [`Manual`](Self::Manual). It is not there in the child of a fork.
+    /// has to do what it would, as with [`Manual`](Self::Manual). It is not there in the child of a fork. Where nothing
+    /// decays it is wanted only with the feature `pressure`.
     #[default]
     Thread,
     /// The program, by calling [`maintain`](crate::BufferPool::maintain) now and then.
     Manual,
 }
 
-/// When a pool was last looked after.
+/// When a pool is looked after, and for what.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    quarter: Duration,
-    last: Mutex<Instant>,
+    /// Once in a quarter; none where nothing decays.
+    decay: Option<Beat>,
+    /// Who tells of memory pressure, if anybody does, and when to listen.
+    pressure: Option<(Beat, &'static Gauge)>,
 }
 
 impl Upkeep {
-    /// None where nothing decays.
+    /// None where idle memory stays, whatever happens.
     pub(crate) fn new(interval: Duration) -> Option<Arc<Self>> {
-        let now = Instant::now();
-        // An interval that no clock can show never ends.
-        now.checked_add(interval)?;
-        let quarter = (interval / QUARTERS as u32).max(Duration::from_nanos(1));
-        Some(Arc::new(Upkeep { quarter, last: Mutex::new(now) }))
+        Self::by(interval, Gauge::of_process())
     }
 
-    /// How many quarters have passed since they were last taken.
-    fn take_quarters(&self, now: Instant) -> usize {
-        let mut last = lock(&self.last);
-        let passed = now.saturating_duration_since(*last).as_nanos() / self.quarter.as_nanos();
-        match u32::try_from(passed).ok().and_then(|passed| last.checked_add(self.quarter.checked_mul(passed)?)) {
-            Some(taken) => *last = taken,
-            None => *last = now,
-        }
-        usize::try_from(passed).unwrap_or(usize::MAX)
+    pub(crate) fn by(interval: Duration, gauge: Option<&'static Gauge>) -> Option<Arc<Self>> {
+        // An interval that no clock can show never ends.
+        let ends = Instant::now().checked_add(interval).is_some();
+        let decay = ends.then(|| Beat::every(interval / QUARTERS as u32));
+        let pressure = gauge.map(|gauge| (gauge.beat(), gauge));
+        let wanted = decay.is_some() || pressure.is_some();
+        wanted.then(|| Arc::new(Upkeep { decay, pressure }))
     }
 
     fn next(&self) -> Instant {
-        *lock(&self.last) + self.quarter
+        let beats = self.decay.iter().chain(self.pressure.iter().map(|(beat, _)| beat));
+        beats.map(Beat::next).min().expect("made for at least one of them")
     }
 
-    /// Looks after a pool if a quarter has passed. False: nothing is left that could decay.
+    /// Looks after a pool if it is time. False: nothing is left that could go.
     pub(crate) fn look_after(&self, core: &Core) -> bool {
-        match self.take_quarters(Instant::now()) {
-            0 => true,
-            passed => core.tick(passed),
+        self.look_at(Instant::now(), core)
+    }
+
+    /// The same at another time.
+    pub(crate) fn look_at(&self, now: Instant, core: &Core) -> bool {
+        // Before the tick, after which nothing that lies in a cache would have been touched.
+        self.heed_pressure(now, core);
+        match self.decay.as_ref().map(|beat| beat.take(now)) {
+            None => core.can_decay(),
+            Some(0) => true,
+            Some(passed) => core.tick(passed),
+        }
+    }
+
+    fn heed_pressure(&self, now: Instant, core: &Core) {
+        let Some((beat, gauge)) = &self.pressure else { return };
+        if beat.take(now) > 0 {
+            if let Some(level) = gauge.level(now) {
+                level.relieve(core);
+            }
         }
     }
 }

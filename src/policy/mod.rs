@@ -1,9 +1,11 @@
 //! What the pools of both faces decide alike: options, budgets, waiting, errors and statistics.
 
 pub(crate) mod acquire;
+pub(crate) mod beat;
 pub(crate) mod budget;
 pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod eviction;
 pub(crate) mod maintenance;
+pub(crate) mod pressure;
 pub(crate) mod stats;

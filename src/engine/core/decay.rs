@@ -7,10 +7,15 @@
 //!
 //! What lies in a thread's cache is the thread's as long as it works. A magazine whose word has not changed in a quarter
 //! belongs to a thread that does not, and its slots go to the depot.
+//!
+//! When memory is short elsewhere, the same marks say what may go before its time: see [`Core::give_back_unneeded`].
 
-use super::{Core, MAX_STORES};
+use std::mem;
+
+use super::{Core, MAX_STORES, rob};
 use crate::engine::barrier;
 use crate::engine::depot::{Depot, Heed, Loot};
+use crate::engine::seats::Visit;
 use crate::engine::slot::SlotPtr;
 use crate::engine::store::Store;
 use crate::sync::{BATCH, Ordering::*, fence, locked};
@@ -21,49 +26,143 @@ pub(crate) const QUARTERS: usize = 4;
 /// Vacant headers that are not worth looking through: 128 KiB of them.
 const FEW_HEADERS: usize = 1024;
 
-/// The lowest level of each store's depot, in each of the quarters that have passed.
+/// What is known of the levels of each store's depot.
 #[derive(Debug)]
-pub(super) struct Past(Box<[[usize; QUARTERS]]>);
+pub(super) struct Past(Box<[Lows]>);
 
 impl Past {
     pub(super) fn of(stores: usize) -> Self {
-        Past(vec![[0; QUARTERS]; stores].into())
+        Past(vec![Lows::UNKNOWN; stores].into())
+    }
+}
+
+/// The lowest levels of a depot in times that have passed. Those in which nobody looked count as if nothing had been low.
+#[derive(Clone, Copy, Debug)]
+struct Lows {
+    /// In each of the quarters that are over, the last one first.
+    quarters: [usize; QUARTERS],
+    /// In the quarter that is under way, up to the last relief.
+    under_way: usize,
+    /// In the last quarter that is over, as far as it lies behind the last relief.
+    since_relief: usize,
+}
+
+impl Lows {
+    const UNKNOWN: Lows = Lows { quarters: [0; QUARTERS], under_way: usize::MAX, since_relief: usize::MAX };
+
+    /// So many quarters are over, and this was the lowest level since the last look. How many slots nobody has needed in
+    /// the whole interval.
+    fn end_quarters(&mut self, low: usize, quarters: usize) -> usize {
+        self.since_relief = low;
+        let low = low.min(mem::replace(&mut self.under_way, usize::MAX));
+        for _ in 0..quarters.min(QUARTERS) {
+            self.quarters.rotate_right(1);
+            self.quarters[0] = low;
+        }
+        self.quarters.into_iter().min().unwrap_or(0)
+    }
+
+    /// This was the lowest level since the last look. How many slots nobody has needed since the last call, or at least a
+    /// quarter.
+    fn relieve(&mut self, low: usize) -> usize {
+        self.under_way = self.under_way.min(low);
+        low.min(mem::replace(&mut self.since_relief, usize::MAX))
+    }
+
+    /// So many slots go, which might as well never have been there.
+    fn forget(&mut self, slots: usize) {
+        let lows = self.quarters.iter_mut().chain([&mut self.under_way, &mut self.since_relief]);
+        lows.for_each(|low| *low = low.saturating_sub(slots));
     }
 }
 
 impl Core {
-    /// So many quarters of an interval have passed since the last call. False: nothing is left that could decay.
+    /// So many quarters of an interval have passed since the last call. False: nothing is left that could decay. A call while
+    /// another looks at the core does nothing, as with the two below.
     ///
     /// Costs a visit to all magazines, and one barrier in each running thread of the process if one of them lies still.
     pub(crate) fn tick(&self, quarters: usize) -> bool {
-        self.empty_still_magazines();
-        let unneeded = self.unneeded(quarters);
-        // Without the lock: this runs destructors, which may use pools, and even come by here.
-        for (store, &slots) in self.stores.iter().zip(&unneeded).filter(|(_, slots)| **slots > 0) {
-            store.make_way(slots);
-        }
-        self.wind_clock();
-        self.tidy();
-        self.can_decay()
+        let looked = self.look(|| {
+            self.empty_still_magazines();
+            self.give_up(|lows, low| lows.end_quarters(low, quarters));
+        });
+        looked.is_none() || self.can_decay()
     }
 
-    /// How many slots of each store nobody has needed in the whole interval.
-    fn unneeded(&self, quarters: usize) -> [usize; MAX_STORES] {
+    /// Retires what nobody has needed lately; how many bytes. In a depot, that is since the last call or, if a whole quarter
+    /// has passed since, from the beginning of the last one; in a magazine, since anybody looked at it.
+    ///
+    /// Costs a visit to all magazines, and one barrier in each running thread of the process for so many that lie still as
+    /// are robbed at once.
+    pub(crate) fn give_back_unneeded(&self) -> usize {
+        let give_back = || {
+            let in_depots = self.give_up(Lows::relieve);
+            in_depots + self.retire_cached(self.seated().filter(|(_, magazine)| magazine.lies_still()))
+        };
+        self.look(give_back).unwrap_or(0)
+    }
+
+    /// Retires all idle slots above the floor; how many bytes. Depots first, so that what stays is where it was used.
+    ///
+    /// Costs as [`give_back_unneeded`](Self::give_back_unneeded), whether the magazines lie still or not.
+    pub(crate) fn give_back_all(&self) -> usize {
+        let give_back = || {
+            // For what stays, an interval begins.
+            locked(&self.past).0.fill(Lows::UNKNOWN);
+            let in_depots: usize = self.stores.iter().map(|store| store.make_way(store.above_floor())).sum();
+            in_depots + self.retire_cached(self.seated().filter(|(store, _)| store.above_floor() > 0))
+        };
+        self.look(give_back).unwrap_or(0)
+    }
+
+    /// Does this and tidies, unless somebody does already. Of two looks at once, each might retire what is above the floor,
+    /// and the second would find unneeded whatever nobody has needed since the first.
+    fn look<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        // Acquire pairs with the Release below: what the last look retired is counted.
+        if self.is_looked_at.swap(true, Acquire) {
+            return None;
+        }
+        let done = work();
+        self.wind_clock();
+        self.tidy();
+        self.is_looked_at.store(false, Release);
+        Some(done)
+    }
+
+    /// Retires what is above the floor in these magazines, and sends the rest of it home; how many bytes.
+    fn retire_cached<'a>(&'a self, magazines: impl Iterator<Item = (&'a Store, Visit<'a>)>) -> usize {
+        let mut freed = 0;
+        rob(magazines, |store, loot| {
+            let (going, staying) = loot.as_slice().split_at(loot.len().min(store.above_floor()));
+            // SAFETY: robbed, so ours; the caller keeps the core.
+            freed += going.iter().map(|&slot| unsafe { Core::retire(slot) }).sum::<usize>();
+            // SAFETY: as above.
+            unsafe { Store::send_home(store, staying) };
+        });
+        freed
+    }
+
+    /// Retires slots of the depots that nobody has needed, by the judgement of `unneeded` on each depot's past and its
+    /// lowest level since the last look; how many bytes.
+    fn give_up(&self, unneeded: impl Fn(&mut Lows, usize) -> usize) -> usize {
+        let slots = self.unneeded(unneeded);
+        // Without the lock: this runs destructors, which may use pools, and even come by here.
+        let going = self.stores.iter().zip(&slots).filter(|(_, slots)| **slots > 0);
+        going.map(|(store, &slots)| store.make_way(slots)).sum()
+    }
+
+    /// How many slots of each store nobody has needed.
+    fn unneeded(&self, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_STORES] {
         let mut unneeded = [0; MAX_STORES];
         let mut past = locked(&self.past);
         for ((store, lows), unneeded) in self.stores.iter().zip(&mut past.0).zip(&mut unneeded) {
-            let low = store.ebb();
-            for _ in 0..quarters.min(QUARTERS) {
-                lows.rotate_right(1);
-                lows[0] = low;
-            }
-            *unneeded = lows.iter().copied().min().unwrap_or(0).min(store.above_floor());
-            lows.iter_mut().for_each(|low| *low -= *unneeded);
+            *unneeded = judge(lows, store.ebb()).min(store.above_floor());
+            lows.forget(*unneeded);
         }
         unneeded
     }
 
-    /// Sends home what lies in magazines that their owners have not touched since the last call.
+    /// Sends home what lies in magazines that their owners have not touched since the last look.
     fn empty_still_magazines(&self) {
         let mut still = Vec::new();
         for (store, magazine) in self.seated().filter(|(_, magazine)| magazine.lies_still()) {
@@ -138,7 +237,7 @@ impl Core {
     }
 
     /// Whether there is anything that is not to stay for good.
-    fn can_decay(&self) -> bool {
+    pub(crate) fn can_decay(&self) -> bool {
         self.stores.iter().any(|store| store.above_floor() > 0)
     }
 

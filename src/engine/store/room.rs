@@ -159,11 +159,9 @@ impl Store {
         }
         self.make_way(self.excess());
         if self.core().excess_bytes() > 0 {
-            self.core()
-                .stores()
-                .iter()
-                .rev()
-                .for_each(|store| _ = store.make_way(store.slots_for(self.core().excess_bytes())));
+            for store in self.core().stores().iter().rev() {
+                store.make_way(store.slots_for(self.core().excess_bytes()));
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! How much memory the control groups of a process allow it. A group's limit holds for all that is in the groups below
+//! How much memory the control groups of a process allow it, and where they tell how short it is. A group's limit holds for all that is in the groups below
 //! it, too, so the smallest one from a process's group up to the mount counts.
 //!
 //! Whatever cannot be read or understood limits nothing.
@@ -6,6 +6,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+#[cfg(feature = "pressure")]
+use std::path::PathBuf;
 use std::path::{Component, Path};
 use std::str;
 
@@ -35,17 +37,39 @@ pub(super) fn memory_limit(root: &Path) -> Option<usize> {
 impl Hierarchy {
     fn smallest_limit(&self, root: &Path, membership: &[u8]) -> Option<usize> {
         let mount = root.join(self.mount);
-        let group = group_in(membership, self.controller).filter(|group| mount.join(group).is_dir());
-        // A container may have its own group for the mount's root, and still be told the path from the machine's. No
-        // part of that path means anything below such a mount.
-        let group = group.unwrap_or(Path::new(""));
-        group.ancestors().filter_map(|group| self.limit_of(&mount.join(group))).min()
+        group_below(&mount, membership, self.controller)
+            .ancestors()
+            .filter_map(|group| self.limit_of(&mount.join(group)))
+            .min()
     }
 
     /// What this one group allows.
     fn limit_of(&self, group: &Path) -> Option<usize> {
         self.limits.iter().filter_map(|file| parse_limit(&fs::read(group.join(file)).ok()?)).min()
     }
+}
+
+/// Where version 2 may be mounted: alone, or beside version 1.
+#[cfg(feature = "pressure")]
+const MOUNTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
+
+/// Where it may be told for how long tasks of this process' group have waited for memory. Whichever group's limit made them
+/// wait, their own group counts it.
+#[cfg(feature = "pressure")]
+pub(super) fn pressure_files(root: &Path) -> [PathBuf; 2] {
+    let membership = fs::read(root.join("proc/self/cgroup")).unwrap_or_default();
+    MOUNTS.map(|mount| {
+        let mount = root.join(mount);
+        mount.join(group_below(&mount, &membership, b"")).join("memory.pressure")
+    })
+}
+
+/// The process's group, relative to this mount of the hierarchy with this controller.
+fn group_below<'a>(mount: &Path, membership: &'a [u8], controller: &[u8]) -> &'a Path {
+    let group = group_in(membership, controller).filter(|group| mount.join(group).is_dir());
+    // A container may have its own group for the mount's root, and still be told the path from the machine's. No part of
+    // that path means anything below such a mount.
+    group.unwrap_or(Path::new(""))
 }
 
 /// The process's group, relative to the mount of the hierarchy with this controller, from lines `number:controllers:path`.
@@ -76,10 +100,10 @@ pub(super) mod tests {
     use super::*;
 
     /// The root of a made-up file system, deleted in the end.
-    pub(in super::super) struct Root(pub(in super::super) PathBuf);
+    pub(crate) struct Root(pub(crate) PathBuf);
 
     impl Root {
-        pub(in super::super) fn new(test: &str, files: &[(&str, &[u8])]) -> Self {
+        pub(crate) fn new(test: &str, files: &[(&str, &[u8])]) -> Self {
             let root = Root(env::temp_dir().join(format!("millpond-cgroup-{}-{test}", process::id())));
             for &(file, content) in files {
                 let file = root.0.join(file);

@@ -21,8 +21,13 @@ mod platform;
 mod cgroup;
 #[cfg(all(unix, not(miri)))]
 mod mmap;
+#[cfg(all(feature = "pressure", target_os = "linux", not(miri)))]
+pub(crate) mod psi;
 #[cfg(all(unix, not(miri)))]
 mod signals;
+
+#[cfg(all(test, feature = "pressure", target_os = "linux", not(miri)))]
+pub(crate) use cgroup::tests::Root;
 
 /// The length of an OS page, a power of two. Asks the system once.
 pub(crate) fn page_size() -> usize {
