@@ -31,14 +31,6 @@ pub fn peak_resident() -> Option<u64> {
     Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Bytes of private memory that may be written, resident or not: what `RLIMIT_DATA` limits.
-#[cfg(target_os = "linux")]
-pub fn data() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
-    Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
 /// Starts the peak of [`peak_resident`] anew; where the system refuses, the peak is that of the whole process.
 pub fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5"); // Refused in some containers: later figures are upper bounds then.
@@ -52,6 +44,39 @@ fn os_page() -> Option<u64> {
 #[cfg(not(unix))]
 fn os_page() -> Option<u64> {
     None
+}
+
+/// Until it is dropped, the system refuses this process memory.
+pub struct DataLimit {
+    #[cfg(target_os = "linux")]
+    before: (u64, u64),
+}
+
+/// Limits the private memory that may be written, resident or not, to what there is and so many bytes more; none where
+/// the system knows no such limit.
+#[cfg(target_os = "linux")]
+pub fn limit_data(more: u64) -> Option<DataLimit> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+    let data = kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
+    let before = getrlimit(Resource::RLIMIT_DATA).ok()?;
+    setrlimit(Resource::RLIMIT_DATA, before.0.min(data + more), before.1).ok()?;
+    Some(DataLimit { before })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn limit_data(_: u64) -> Option<DataLimit> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for DataLimit {
+    fn drop(&mut self) {
+        use nix::sys::resource::{Resource, setrlimit};
+        let raised = setrlimit(Resource::RLIMIT_DATA, self.before.0, self.before.1);
+        raised.expect("a soft limit may be what it was");
+    }
 }
 
 /// Keeps this thread on the `nth` of the processors that it may use, counted in a circle; where the system refuses,

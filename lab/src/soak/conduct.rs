@@ -172,7 +172,7 @@ impl Soak {
         totals.silences += 1;
         if must_be_back {
             let resident = process::resident();
-            let most = end::allowed(totals.resident_at_start, self.plan.limit, self.scene.budgets.root().used());
+            let most = end::allowed(totals.resident_at_start, &self.plan, self.scene.budgets.root().used());
             if let Err(what) = end::resident(resident, most) {
                 self.scene.fault(format!("after a long silence {what}"));
             }
@@ -228,8 +228,11 @@ impl Soak {
         let mut violations = self.scene.faults();
         violations.extend(workers.err());
         // What is left after a violation says nothing more.
-        if let Some(scene) = Arc::into_inner(self.scene).filter(|_| violations.is_empty()) {
-            violations.extend(end::check(scene, totals, self.plan.limit));
+        if violations.is_empty() {
+            match Arc::into_inner(self.scene) {
+                Some(scene) => violations.extend(end::check(scene, totals, &self.plan)),
+                None => violations.push("workers have ended, but one of their threads has not".into()),
+            }
         }
         self.outcome.took = self.began.elapsed();
         self.outcome.violations = violations;

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::budgets::Budgets;
 use super::check::soon;
+use super::conduct::Plan;
 use super::scene::{Made, Scene};
 use super::totals::Totals;
 use crate::process;
 use crate::size::Bytes;
 
-/// What may be resident beyond what was at the start: stacks, tables and samples, and the program has touched more of
-/// itself.
+/// What may be resident beyond what was at the start: tables and samples, and the program has touched more of itself; for
+/// each thread its stack and what the allocator keeps for it.
 const SLACK: u64 = 12 << 20;
+const SLACK_OF_THREAD: u64 = 512 << 10;
 
 /// Waits for the workers' ends; who of them does not come to one, or panicked.
 pub fn join(workers: Vec<JoinHandle<()>>, patience: Duration) -> Result<(), String> {
@@ -30,7 +32,7 @@ pub fn join(workers: Vec<JoinHandle<()>>, patience: Duration) -> Result<(), Stri
 }
 
 /// Drops all that is left of the scene, and says what stays nevertheless.
-pub fn check(scene: Scene, totals: &mut Totals, limit: usize) -> Vec<String> {
+pub fn check(scene: Scene, totals: &mut Totals, plan: &Plan) -> Vec<String> {
     let (budgets, made, bricks) = scene.dismantle();
     let mut wrong: Vec<_> = made.iter().filter_map(|made| forgotten(made).err()).collect();
     if bricks > 0 {
@@ -42,7 +44,7 @@ pub fn check(scene: Scene, totals: &mut Totals, limit: usize) -> Vec<String> {
     wrong.extend(soon(|| expect_zero(root.used(), "bytes are charged after all budgets but the root are gone")).err());
     wrong.extend(soon(|| expect_zero(maintainers(), "threads look after pools that are gone")).err());
     totals.resident_at_end = process::resident();
-    let most = allowed(totals.resident_at_start, limit, 0);
+    let most = allowed(totals.resident_at_start, plan, 0);
     wrong.extend(resident(totals.resident_at_end, most).err().map(|what| format!("when all is over {what}")));
     wrong
 }
@@ -84,9 +86,10 @@ fn maintainers() -> usize {
 }
 
 /// What may be resident with so much in use.
-pub fn allowed(at_start: Option<u64>, limit: usize, used: usize) -> Option<u64> {
-    // From the allocator comes an eighth of all at most, and it may keep that.
-    at_start.map(|at_start| at_start + SLACK + (limit / 8 + used) as u64)
+pub fn allowed(at_start: Option<u64>, plan: &Plan, used: usize) -> Option<u64> {
+    // From the allocator comes an eighth of the budget at most, and it may keep that.
+    let kept = (plan.limit / 8 + used) as u64;
+    at_start.map(|at_start| at_start + SLACK + SLACK_OF_THREAD * plan.threads as u64 + kept)
 }
 
 pub fn resident(now: Option<u64>, most: Option<u64>) -> Result<(), String> {

@@ -146,7 +146,8 @@ impl Held {
     pub fn share(&self, random: &mut Random) -> Option<Self> {
         let what = match &self.what {
             What::Frozen(bytes, at) => {
-                let from = random.below(bytes.len() as u64 + 1) as usize;
+                // Never all but nothing, for no bytes keep no buffer.
+                let from = random.below(bytes.len() as u64) as usize;
                 What::Frozen(bytes.slice(from..), at + from)
             }
             What::Shared(brick) => What::Shared(brick.clone()),

@@ -4,7 +4,6 @@
 
 mod axis;
 
-use std::fmt::Write as _;
 use std::io;
 
 use self::axis::{Axis, Ticks};
@@ -21,6 +20,8 @@ const MEMORY: (f64, f64) = (120.0, 500.0);
 const WAITERS: (f64, f64) = (570.0, 690.0);
 /// Columns that the time is cut into; of each the least and the most are drawn.
 const COLUMNS: usize = 540;
+/// Values from which on lines are thin, so that they hide less of what is behind them.
+const MANY: usize = 400;
 
 /// What is drawn over time.
 struct Series {
@@ -117,17 +118,19 @@ fn head(plan: &Plan, outcome: &Outcome) -> String {
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, style: &str, content: &str) {
     let content = content.replace('&', "&amp;").replace('<', "&lt;");
-    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" {style}>{content}</text>"); // A `String` takes all.
+    svg.push_str(&format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" {style}>{content}</text>\n"));
 }
 
 fn rect(svg: &mut String, (left, right): (f64, f64), (top, bottom): (f64, f64), style: &str) {
     let (width, height) = (right - left, bottom - top);
-    let _ = writeln!(svg, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}/>"); // A `String` takes all.
+    svg.push_str(&format!(
+        "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" {style}/>\n"
+    ));
 }
 
 fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), style: &str) {
     let ((x1, y1), (x2, y2)) = (from, to);
-    let _ = writeln!(svg, "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" {style}/>"); // A `String` takes all.
+    svg.push_str(&format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" {style}/>\n"));
 }
 
 /// Shades the time in which the workers rested.
@@ -167,7 +170,7 @@ fn legend(svg: &mut String) {
     for series in BYTES.iter() {
         match series.style {
             Style::Area => rect(svg, (x, x + 22.0), (y - 6.0, y + 6.0), &format!("fill=\"{}\"", series.colour)),
-            style => line(svg, (x, y), (x + 22.0, y), &stroke(style, series.colour)),
+            style => line(svg, (x, y), (x + 22.0, y), &stroke(style, series.colour, 1.8)),
         }
         text(svg, x + 28.0, y + 5.0, "start", "", series.name);
         x += 50.0 + 7.2 * series.name.len() as f64;
@@ -176,8 +179,8 @@ fn legend(svg: &mut String) {
     text(svg, x + 28.0, y + 5.0, "start", "", "silence");
 }
 
-fn stroke(style: Style, colour: &str) -> String {
-    let (width, dashes) = if style == Style::Dashed { ("1.5", " stroke-dasharray=\"6 4\"") } else { ("1.8", "") };
+fn stroke(style: Style, colour: &str, width: f64) -> String {
+    let dashes = if style == Style::Dashed { " stroke-dasharray=\"6 4\"" } else { "" };
     format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}")
 }
 
@@ -196,10 +199,10 @@ fn draw(svg: &mut String, series: &Series, samples: &[Sample], time: &Axis, axis
         points.push(place(last.0, 0.0));
         format!("fill=\"{}\" fill-opacity=\"0.9\"", series.colour)
     } else {
-        stroke(series.style, series.colour)
+        stroke(series.style, series.colour, if values.len() < MANY { 1.8 } else { 1.0 })
     };
     let (name, points) = (series.name, points.join(" "));
-    let _ = writeln!(svg, "<polyline points=\"{points}\" {style}><title>{name}</title></polyline>"); // A `String` takes all.
+    svg.push_str(&format!("<polyline points=\"{points}\" {style}><title>{name}</title></polyline>\n"));
 }
 
 /// At most two values for each column: its least and its most, in their order.

@@ -23,7 +23,7 @@ const TOLD: usize = 20;
 pub struct Scene {
     pub budgets: Budgets,
     ponds: Vec<RwLock<Arc<Pond>>>,
-    /// Every pool that is there or has something out, with the place of its budget.
+    /// Every pool that is there or has something out.
     made: Mutex<Vec<Made>>,
     generation: AtomicUsize,
     pub bricks: Arc<AtomicUsize>,

@@ -36,11 +36,10 @@ mod failing {
         if every == 0 {
             return false;
         }
-        CALLS.set(CALLS.get().wrapping_add(1));
-        let fails = CALLS.get() % every == 0;
-        if fails {
-            FAILURES.fetch_add(1, Relaxed);
-        }
+        let calls = CALLS.get() + 1;
+        let fails = calls >= every;
+        CALLS.set(if fails { 0 } else { calls });
+        FAILURES.fetch_add(u64::from(fails), Relaxed);
         fails
     }
 

@@ -53,6 +53,8 @@ impl Worker {
         }
         self.pending.clear();
         self.hands.clear(0);
+        // Or who still waits might wait for what lies there.
+        self.empty_channel();
     }
 
     fn step(&mut self) {
@@ -161,12 +163,16 @@ impl Worker {
         self.pending.clear();
         self.hands.clear(KEPT);
         while self.scene.silent.load(Relaxed) && !self.scene.over.load(Relaxed) {
-            while let Some(held) = self.scene.receive() {
-                self.hands.check(&held);
-            }
+            self.empty_channel();
             KINDS.iter().for_each(|&kind| self.scene.pond(kind).maintain());
             thread::sleep(NAP_IN_SILENCE);
             self.scene.gate.pass();
+        }
+    }
+
+    fn empty_channel(&self) {
+        while let Some(held) = self.scene.receive() {
+            self.hands.check(&held);
         }
     }
 }
