@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use common::{LAB, stderr, stdout};
@@ -139,8 +139,7 @@ fn until_threads(process: u32, count: usize) {
 
     let deadline = Instant::now() + Duration::from_secs(60);
     let tasks = PathBuf::from(format!("/proc/{process}/task"));
-    let is_there = |tasks: &Path| fs::read_dir(tasks).is_ok_and(|tasks| tasks.count() > count);
-    while !is_there(&tasks) {
+    while !fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() > count) {
         assert!(Instant::now() < deadline, "no {count} threads within a minute");
         thread::sleep(Duration::from_millis(5));
     }

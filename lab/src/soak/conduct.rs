@@ -193,7 +193,7 @@ impl Soak {
         let is_exact = scene.gate.blocked() == 0;
         totals.exact_checkpoints += u64::from(is_exact);
         // Not where somebody waits, who would be refused, too.
-        if is_exact && totals.checkpoints % SQUEEZE_EVERY == 1 {
+        if is_exact && !scene.has_faults() && totals.checkpoints % SQUEEZE_EVERY == 1 {
             match squeeze::squeeze(&scene) {
                 Ok(refused) => totals.system_failures += refused,
                 Err(what) => scene.fault(what),
