@@ -30,6 +30,14 @@ loom::thread_local! {
     pub(crate) static LAST_KEY: std::cell::Cell<usize> = std::cell::Cell::new(0);
 }
 
+/// Stands behind a SeqCst write on which a thread then looks at what others wrote so. Loom takes such accesses for AcqRel
+/// and knows SeqCst of fences alone.
+#[inline(always)]
+pub(crate) fn seqcst_for_loom() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
 /// Locks. No user code runs under the crate's locks, so a panic under one is the crate's own, and what it guards as good
 /// as before.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -257,7 +257,8 @@ impl<K: Keeper> CoreOf<K> {
         // SAFETY: ours, not yet shown to anybody.
         unsafe { slot.head() }.set_store(store);
         store.count_birth(bytes);
-        core.counts.footprint.fetch_add(bytes, Relaxed);
+        // SeqCst: see `room`.
+        core.counts.footprint.fetch_add(bytes, SeqCst);
         store.make_room();
         if core.wakes_up() {
             self.keeper.woken();
@@ -362,7 +363,7 @@ impl Core {
 
     /// Bytes that may lie idle beyond the limit, counting every place in a magazine as taken.
     pub(super) fn excess_bytes(&self) -> usize {
-        let (footprint, limit) = (self.counts.footprint.load(Relaxed), self.limits.max_idle);
+        let (footprint, limit) = (self.counts.footprint.load(SeqCst), self.limits.max_idle);
         // One load in the common case.
         if footprint <= limit {
             return 0;
@@ -471,7 +472,7 @@ impl Core {
     pub(crate) fn count_weight(&self, class: usize, from: usize, to: usize) {
         self.stores[class].count_weight(from, to);
         // Wraps like the difference itself.
-        self.counts.footprint.fetch_add(to.wrapping_sub(from), Relaxed);
+        self.counts.footprint.fetch_add(to.wrapping_sub(from), SeqCst);
     }
 
     /// A birth that no get asked for.

@@ -118,7 +118,8 @@ impl Depot {
 
     /// Counts slots that are about to be pushed.
     pub(super) fn announce(&self, slots: usize) {
-        self.level.fetch_add(slots, Relaxed);
+        // SeqCst: see `room`.
+        self.level.fetch_add(slots, SeqCst);
     }
 
     /// Uncounts slots that were announced and will not be pushed.
@@ -254,7 +255,8 @@ impl Depot {
 
     /// Slots inside; exact when nobody pushes or pops.
     pub(super) fn level(&self) -> usize {
-        self.level.load(Relaxed)
+        // SeqCst: see `room`.
+        self.level.load(SeqCst)
     }
 
     /// The lowest level since this watcher's last call. Not at the same time as another call of this watcher.

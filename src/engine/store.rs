@@ -375,7 +375,8 @@ impl Store {
 
     pub(super) fn count_birth(&self, bytes: usize) {
         self.fresh.fetch_add(1, Relaxed);
-        self.resident.fetch_add(1, Relaxed);
+        // SeqCst: see `room`.
+        self.resident.fetch_add(1, SeqCst);
         self.resident_bytes.fetch_add(bytes, Relaxed);
     }
 

@@ -52,11 +52,15 @@ impl Drop for Witness {
 type Pool = Handle<Witness>;
 
 fn pool() -> (Pool, Shared<Fate>) {
-    let fate = Shared::new(Fate::default());
     let limits =
         Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
-    let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
-    (Handle::new(Witness(fate.clone()), &[store], [Some(0)], limits), fate)
+    pool_within(limits, 1)
+}
+
+fn pool_within(limits: Limits, stores: usize) -> (Pool, Shared<Fate>) {
+    let fate = Shared::new(Fate::default());
+    let stores = vec![StoreConfig { weight: 64, keeping: Keeping::Idle }; stores];
+    (Handle::new(Witness(fate.clone()), &stores, [Some(0)], limits), fate)
 }
 
 fn born(pool: &Pool) -> Held {
@@ -79,6 +83,15 @@ impl Held {
                 store::put_slowly(cache, self.0);
             }
         }
+    }
+}
+
+impl Held {
+    /// Past all magazines.
+    fn put_home(self) {
+        touch(self.0);
+        // SAFETY: held, and not used again.
+        unsafe { store::put_many(&Cache::new(), crate::engine::lanes::Lane::NONE, &[self.0]) };
     }
 }
 
@@ -283,5 +296,42 @@ fn a_tick_takes_what_lies_still_and_nothing_else() {
         cache.exit();
         drop(pool);
         assert_eq!((fate.vacated.load(Relaxed), fate.freed.load(Relaxed)), (1, 1));
+    });
+}
+
+/// Two threads give back all that is above the floor, of one slot that stays and one that does not.
+#[test]
+fn two_that_look_at_once_leave_the_floor() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let (pool, fate) = pool();
+        let (stays, goes) = (born(&pool), born(&pool));
+        // SAFETY: just born; the handle keeps the core.
+        unsafe { pool.core().stock(0, &[stays.0]) };
+        goes.put_home();
+        let theirs = pool.clone();
+        let other = thread::spawn(move || theirs.core().give_back_all());
+        let freed = pool.core().give_back_all() + other.join().unwrap();
+        assert_eq!((freed, fate.vacated.load(Relaxed)), (64, 1), "the floor stays, and what is above it goes");
+        drop(pool);
+        assert_gone(&fate, 2);
+    });
+}
+
+/// Two threads bring slots of two stores home, where one has room and the clock chooses.
+#[test]
+fn stores_that_compete_stay_within_the_limit() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let limits = Limits { max_idle: 64, max_idle_per_store: usize::MAX, thread_cache: 0, by_clock: true };
+        let (pool, fate) = pool_within(limits, 2);
+        let slots = [0, 1].map(|class| Held(pool.birth(class, 64, Token::new()).ok().expect("memory for a slot")));
+        let [mine, theirs] = slots;
+        let other = thread::spawn(move || theirs.put_home());
+        mine.put_home();
+        other.join().unwrap();
+        let idle: usize = [0, 1].into_iter().map(|class| pool.core().stats(class).in_depot).sum();
+        assert!(idle <= 1, "{idle} slots idle where one may be");
+        assert_eq!(idle + fate.vacated.load(Relaxed), 2, "idle or gone");
+        drop(pool);
+        assert_gone(&fate, 2);
     });
 }

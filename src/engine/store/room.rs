@@ -1,14 +1,16 @@
 //! How much may lie idle: places in magazines, slots in the depot, and what gives way to what.
 //!
 //! A thread's allowance bounds what its magazines may hold, the core's limits what lies idle in all. Counts are raised first
-//! and corrected afterwards, so that threads that check at once never exceed a limit together.
+//! and corrected afterwards, so that threads that check at once never exceed a limit together. They raise different counts
+//! (the level of a depot, places, slots and bytes that have memory) and look at all of them; so those writes and looks are
+//! SeqCst: of two threads, one sees what the other has raised. On x86 that costs nothing.
 
 use super::{Keeping, Store};
 use crate::engine::cache::Cache;
 use crate::engine::core::Core;
 use crate::engine::depot::Loot;
 use crate::engine::magazine::Magazine;
-use crate::sync::{DEPTH, Ordering::Relaxed};
+use crate::sync::{DEPTH, Ordering::*, seqcst_for_loom};
 
 /// A slot of at most this many bytes gets one place in a magazine whatever the thread's allowance.
 const ALWAYS_ONE_PLACE: usize = 256 << 10;
@@ -38,6 +40,7 @@ impl Store {
             return 0;
         }
         self.depot.announce(count);
+        seqcst_for_loom();
         make_room();
         let refused = self.excess().min(count);
         self.depot.withdraw(refused);
@@ -46,7 +49,7 @@ impl Store {
 
     /// Bytes that lie in the depot or may lie in magazines.
     pub(in crate::engine) fn idle_bound(&self) -> usize {
-        (self.depot.level() + self.places.load(Relaxed)).saturating_mul(self.weight)
+        (self.depot.level() + self.places.load(SeqCst)).saturating_mul(self.weight)
     }
 
     /// Doubles the magazine's limit as far as the thread's allowance and the core's limits go. True if it grew.
@@ -125,7 +128,8 @@ impl Store {
     fn grant_places(&self, wanted: usize) -> usize {
         let limits = self.core().limits();
         // Added first and corrected afterwards, so that threads that enlarge at once never exceed the limit together.
-        let places = self.places.fetch_add(wanted, Relaxed) + wanted;
+        let places = self.places.fetch_add(wanted, SeqCst) + wanted;
+        seqcst_for_loom();
         let over_count = places.saturating_sub(limits.max_idle_per_store.div_ceil(2));
         let over_bytes = self.core().place_bytes().saturating_sub(limits.max_idle / 2);
         let beyond_half = over_count.max(self.slots_for(over_bytes)).min(wanted);
@@ -142,7 +146,7 @@ impl Store {
     /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is
     /// never more than all memory, so empty places cost nothing while that fits.
     fn excess(&self) -> usize {
-        let idle = (self.depot.level() + self.places.load(Relaxed)).min(self.resident.load(Relaxed));
+        let idle = (self.depot.level() + self.places.load(SeqCst)).min(self.resident.load(SeqCst));
         let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
         over_count.max(self.slots_for(self.core().excess_bytes()))
     }
@@ -153,6 +157,7 @@ impl Store {
         if self.is_closed() {
             return;
         }
+        seqcst_for_loom();
         match self.core().excess_bytes() {
             0 => {}
             bytes => _ = self.core().give_way(bytes, None),
@@ -206,6 +211,6 @@ impl Store {
     }
 
     pub(in crate::engine) fn place_bytes(&self) -> usize {
-        self.places.load(Relaxed).saturating_mul(self.weight)
+        self.places.load(SeqCst).saturating_mul(self.weight)
     }
 }
