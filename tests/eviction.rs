@@ -12,6 +12,8 @@ const HOT_COUNT: usize = 40;
 /// Sizes that are needed once each.
 const ONCE: std::ops::Range<usize> = 2..if cfg!(miri) { 6 } else { 40 };
 const LIMIT: usize = 512 << 10;
+/// Bursts before sizes change.
+const ROUNDS: usize = if cfg!(miri) { 5 } else { 20 };
 
 /// Caches nothing in threads, so that all that is idle competes.
 fn builder(eviction: Eviction) -> BufferPoolBuilder {
@@ -69,7 +71,7 @@ fn hits_while_sizes_change(eviction: Eviction) -> f64 {
     for pages in ONCE {
         let size = pages * 4096 + 1024;
         // At most half of the room, since threads' caches keep a buffer of each class in the other half.
-        (0..20).for_each(|_| drop(pool.get_many(vec![Capacity(size); LIMIT / 2 / size])));
+        (0..ROUNDS).for_each(|_| drop(pool.get_many(vec![Capacity(size); LIMIT / 2 / size])));
     }
     pool.stats().hit_rate()
 }
@@ -77,8 +79,10 @@ fn hits_while_sizes_change(eviction: Eviction) -> f64 {
 #[test]
 fn a_load_that_changes_is_followed() {
     let (lifo, clock) = (hits_while_sizes_change(Eviction::Lifo), hits_while_sizes_change(Eviction::ClockPro));
-    assert!(clock > 0.8, "{clock} of the gets hit");
-    assert!(clock > lifo + if cfg!(miri) { 0.0 } else { 0.2 }, "{clock} hit, and {lifo} with Lifo");
+    // Miri changes sizes four times, which all fit.
+    let (least, more) = if cfg!(miri) { (0.5, -0.5) } else { (0.8, 0.2) };
+    assert!(clock > least, "{clock} of the gets hit");
+    assert!(clock > lifo + more, "{clock} hit, and {lifo} with Lifo");
 }
 
 /// What somebody waits for in several parts is gathered behind the line's lock, under which nothing may be freed.
