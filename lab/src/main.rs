@@ -4,6 +4,7 @@ mod compare;
 mod evict;
 mod failure;
 mod interrupt;
+mod memory;
 mod process;
 mod random;
 mod run;
