@@ -151,3 +151,47 @@ fn what_cannot_be_done_is_refused_before_anything_is_measured() {
     let file = Path::new("/no/such/folder/figures.json").to_str().unwrap();
     refused(&["compare", "--only", "hit/4KiB", "--json", file], file);
 }
+
+#[test]
+fn rows_that_need_more_memory_than_allowed_say_so_and_the_others_are_measured() {
+    let arguments = ["compare", "--rounds", "2", "--quick", "--max-memory", "256KiB"];
+    let output = lab(&[&arguments[..], &["--only", "burst", "--only", "pools/10", "--only", "object/struct"]].concat());
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let millpond: Vec<_> = text.lines().filter(|line| line.starts_with("| millpond ")).collect();
+    assert_eq!(millpond.len(), 7, "{text}");
+    for needed in ["640KiB", "6.2MiB", "62.5MiB"] {
+        let refusal = format!("needs {needed}, and --max-memory is 256KiB");
+        assert!(millpond.iter().any(|line| line.contains(&refusal)), "{refusal} in {text}");
+    }
+    assert_eq!(text.matches("needs ").count(), 3, "{text}");
+}
+
+#[test]
+fn every_row_runs_in_the_memory_that_it_says_it_needs() {
+    for (row, needed) in [
+        ("two-live/64KiB", "128KiB"),
+        ("live-128/1KiB", "128KiB"),
+        ("burst/10", "640KiB"),
+        ("mixed/uniform", "4MiB"),
+        ("zeropool/ping-pong", "1025KiB"),
+        ("zeropool/page-writes/8", "512KiB"),
+        ("threads/8", "32KiB"),
+        ("handover/1:1", "1032KiB"),
+        ("handover/4:4", "1056KiB"),
+        ("batch-across/touch", "1536KiB"),
+        ("short-thread/100", "4KiB"),
+        ("pools/10", "4KiB"),
+        ("object/audio-graph", "20720"),
+        ("object/hash-map/memory", "272"),
+    ] {
+        let output = lab(&["compare", "--rounds", "2", "--quick", "--only", row, "--max-memory", needed]);
+        let text = stdout(&output);
+        assert!(output.status.success(), "{row}: {}", stderr(&output));
+        let table = text.split("\n\n").find(|part| part.contains(&format!("{row}: "))).unwrap();
+        assert!(table.contains("| millpond ") && !table.contains("needs "), "{text}");
+        let less = lab(&["compare", "--quick", "--only", row, "--max-memory", "200"]);
+        assert_eq!(less.status.code(), Some(2), "{row}");
+        assert!(stderr(&less).contains("--max-memory is 200B, and "), "{}", stderr(&less));
+    }
+}

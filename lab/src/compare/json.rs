@@ -37,7 +37,7 @@ struct Contender<'a> {
     wait_ns: Option<Waits>,
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cannot: Option<&'a str>,
+    cannot: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
 }
@@ -71,7 +71,7 @@ fn line(outcome: &Outcome) -> Line<'_> {
         min_ns: measured.figures.ok().map(|figures| figures.min),
         median_ns: measured.figures.ok().map(|figures| figures.median),
         wait_ns: measured.waits.map(waits),
-        cannot: measured.figures.err().map(|cannot| cannot.0),
+        cannot: measured.figures.err().map(|cannot| cannot.to_string()),
         note: measured.note.as_deref(),
     });
     Line { row: &outcome.row, operation: &outcome.operation, contenders: contenders.collect() }

@@ -57,7 +57,7 @@ impl Outcome {
             let median = measured.figures.map(|figures| figures.median).ok();
             let decisive = measured.figures.map(|figures| self.decisive(figures)).ok();
             let on_top = decisive.filter(|_| measured.kind != Kind::Queue).map(|time| self.on_top(time));
-            let remark = measured.figures.err().map(|cannot| cannot.0.to_owned()).or_else(|| measured.note.clone());
+            let remark = measured.figures.err().map(|cannot| cannot.to_string()).or_else(|| measured.note.clone());
             table.add_row([
                 measured.contender.to_owned(),
                 nanoseconds(min),

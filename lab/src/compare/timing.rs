@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::contender::{Cannot, Kind};
-use super::rows::{Cell, Row};
+use super::rows::{Cell, Row, Terms};
 use super::spread::Spread;
 use crate::process;
 
@@ -68,12 +68,12 @@ enum Pace {
 }
 
 /// Measures a row on a thread of its own: whatever a contender keeps for its thread ends with the row.
-pub fn measure(row: &Row, effort: Effort) -> Vec<Measured> {
-    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort)).join().expect("rows do not panic"))
+pub fn measure(row: &Row, effort: Effort, terms: Terms<'_>) -> Vec<Measured> {
+    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort, terms)).join().expect("rows do not panic"))
 }
 
-fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
-    let entries = row.entries();
+fn on_this_thread(row: &Row, effort: Effort, terms: Terms<'_>) -> Vec<Measured> {
+    let entries = row.entries(terms);
     let names: Vec<_> = entries.iter().map(|entry| (entry.contender, entry.kind)).collect();
     let mut turns: Vec<_> = entries.into_iter().map(|entry| Ok(Turn::new(entry.cell?, row, effort.turn))).collect();
     for round in 0..effort.rounds {
