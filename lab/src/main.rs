@@ -28,6 +28,7 @@ enum Command {
     Run(run::Options),
     Compare(compare::Options),
     Evict(evict::Options),
+    Resident(compare::resident::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::command(&options),
         Command::Compare(options) => compare::command(&options),
         Command::Evict(options) => evict::command(&options),
+        Command::Resident(options) => compare::resident::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())
 }
