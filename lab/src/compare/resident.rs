@@ -70,11 +70,16 @@ impl Watch {
         command.args(["--pause", &self.pause.as_secs_f64().to_string()]);
         command.args(self.buffers.iter().map(|count| format!("--buffers={count}")));
         command.args(self.max_memory.iter().map(|bytes| format!("--max-memory={bytes}")));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(refused)?;
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let peak = number(&mut lines)?;
         Ok(Pausing { child, lines, peak })
     }
+}
+
+fn refused(error: io::Error) -> io::Error {
+    let text = format!("no process for a look at resident memory (--idle 0 leaves it out): {PROGRAM}: {error}");
+    io::Error::new(error.kind(), text)
 }
 
 /// What the columns say, for people.

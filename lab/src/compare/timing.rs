@@ -23,7 +23,7 @@ pub struct Effort {
 const SHARED: u32 = 5;
 
 /// What a load takes after its calibration, and the turns that it is made of.
-const LOAD: Duration = Duration::from_millis(10);
+const LOAD: Duration = Duration::from_millis(5);
 const LOADS: u32 = 5;
 
 /// A contender in a row: its figures, or why it has none.
