@@ -4,6 +4,7 @@ mod compare;
 mod evict;
 mod failure;
 mod interrupt;
+mod memory;
 mod process;
 mod random;
 mod run;
@@ -33,6 +34,7 @@ enum Command {
     Compare(compare::Options),
     Evict(evict::Options),
     Soak(soak::Options),
+    Resident(compare::resident::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => compare::command(&options),
         Command::Evict(options) => evict::command(&options),
         Command::Soak(options) => soak::command(&options),
+        Command::Resident(options) => compare::resident::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

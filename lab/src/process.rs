@@ -17,6 +17,16 @@ pub fn page_faults() -> Option<u64> {
     None
 }
 
+/// Bytes resident now that have no file behind them.
+pub fn anonymous() -> Option<u64> {
+    status("RssAnon:")
+}
+
+/// Bytes resident now of files: the program and its libraries.
+pub fn file_backed() -> Option<u64> {
+    status("RssFile:")
+}
+
 /// Bytes resident now.
 pub fn resident() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
@@ -26,8 +36,12 @@ pub fn resident() -> Option<u64> {
 
 /// The most bytes that were resident at once since the last [`forget_peak`].
 pub fn peak_resident() -> Option<u64> {
+    status("VmHWM:")
+}
+
+fn status(key: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(key))?;
     Some(kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -140,6 +154,7 @@ mod tests {
         assert!(page_faults().unwrap() > faults);
         assert!(resident().unwrap() > resident_before + (32 << 20));
         assert!(peak_resident().unwrap() > 64 << 20);
+        assert!(anonymous().unwrap() > 64 << 20 && file_backed().unwrap() > 0);
         drop(memory);
     }
 

@@ -23,12 +23,23 @@ fn wrong_arguments_are_refused_by_name() {
     refused(&["run", "--chunk", "2GiB"], "1GiB");
     refused(&["run", "--pool", "jemalloc"], "jemalloc");
     refused(&["run", "--rounds", "0"], "--rounds");
+    refused(&["run", "--max-memory", "plenty"], "plenty");
+    refused(&["run", "--max-memory", "1MiB", "--pool", "malloc"], "--pool malloc has none");
     refused(&["run", "--colour"], "--colour");
     refused(&["soak", "--minutes", "0"], "between");
     refused(&["soak", "--minutes", "NaN"], "NaN");
     refused(&["soak", "--threads", "1"], "--threads");
     refused(&["soak", "--memory", "1MiB"], "16MiB");
     refused(&["soak", "--json", "/no/such/folder/soak.json"], "/no/such/folder/soak.json");
+}
+
+#[test]
+fn memory_for_less_than_one_buffer_is_refused_with_the_numbers() {
+    for limit in ["0", "65535"] {
+        let text = "and a buffer for a chunk of 63.5KiB needs 64KiB";
+        refused(&["run", "--chunk", "65000", "--max-memory", limit], text);
+    }
+    refused(&["run", "--chunk", "1GiB", "--max-memory", "1023MiB"], "--max-memory is 1023MiB");
 }
 
 #[test]

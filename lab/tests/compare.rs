@@ -27,6 +27,7 @@ fn a_row_gives_figures_for_people_and_for_programs() {
     assert!(document["machine"]["cores"].as_u64().unwrap() > 0);
     assert!(document["machine"]["cpu"].is_string() && document["machine"]["kernel"].is_string());
     assert!(document["command"].as_str().unwrap().contains("--only hit/4KiB"));
+    assert_eq!(document["idle_seconds"].as_f64(), cfg!(target_os = "linux").then_some(0.2));
     let rows = document["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 5);
     for row in rows {
@@ -37,6 +38,35 @@ fn a_row_gives_figures_for_people_and_for_programs() {
             assert!(0.0 < min && min <= median, "{name}: {min} {median}");
         }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn millpond_gives_back_what_lies_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("figures.json");
+    let arguments = ["compare", "--rounds", "2", "--quick", "--only", "burst/1000", "--idle", "1", "--json"];
+    let output = lab(&[&arguments[..], &[file.to_str().unwrap()]].concat());
+    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("| at peak | when idle |") && text.contains("millpond's decay is 250ms"), "{text}");
+
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(document["idle_seconds"], 1.0);
+    let contenders = document["rows"][0]["contenders"].as_array().unwrap();
+    let of =
+        |name: &str| &contenders.iter().find(|contender| contender["contender"] == name).unwrap()["resident_bytes"];
+    let (peak, idle) = (of("millpond")["peak"].as_u64().unwrap(), of("millpond")["idle"].as_u64().unwrap());
+    // An OS page of each buffer was touched.
+    assert!(peak >= 1000 * 4096 && idle < peak / 4, "{peak} {idle}");
+    assert!(of("floor").is_null(), "it cannot do the row");
+}
+
+#[test]
+fn without_a_pause_memory_is_not_looked_at() {
+    let output = lab(&["compare", "--rounds", "1", "--quick", "--only", "hit/4KiB", "--idle", "0"]);
+    let text = stdout(&output);
+    assert!(text.contains("| millpond ") && !text.contains("when idle"), "{text}");
 }
 
 #[test]
@@ -148,6 +178,57 @@ fn what_cannot_be_done_is_refused_before_anything_is_measured() {
     refused(&["compare", "--only", "hit/4KiB", "--only", "no such row"], "no such row");
     refused(&["compare", "--rounds", "0"], "--rounds");
     refused(&["compare", "--buffers", "0"], "--buffers");
+    refused(&["compare", "--idle", "soon"], "soon");
+    refused(&["compare", "--idle=-1"], "from 0 to 3600");
+    refused(&["compare", "--max-memory", "plenty"], "plenty");
+    refused(&["compare", "--max-memory", "199"], "object/struct-200/memory, which needs least, needs 200B");
+    refused(&["resident", "no such row", "millpond", "--pause", "1"], "no such row");
     let file = Path::new("/no/such/folder/figures.json").to_str().unwrap();
     refused(&["compare", "--only", "hit/4KiB", "--json", file], file);
+}
+
+#[test]
+fn rows_that_need_more_memory_than_allowed_say_so_and_the_others_are_measured() {
+    let arguments = ["compare", "--rounds", "2", "--quick", "--max-memory", "256KiB"];
+    let output = lab(&[&arguments[..], &["--only", "burst", "--only", "pools/10", "--only", "object/struct"]].concat());
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let millpond: Vec<_> = text.lines().filter(|line| line.starts_with("| millpond ")).collect();
+    assert_eq!(millpond.len(), 7, "{text}");
+    for needed in ["640KiB", "6.2MiB", "62.5MiB"] {
+        let refusal = format!("needs {needed}, and --max-memory is 256KiB");
+        assert!(millpond.iter().any(|line| line.contains(&refusal)), "{refusal} in {text}");
+    }
+    assert_eq!(text.matches("needs ").count(), 3, "{text}");
+    #[cfg(target_os = "linux")]
+    assert!(!millpond.last().unwrap().contains("|       - |"), "its memory is looked at under the same limit: {text}");
+}
+
+#[test]
+fn every_row_runs_in_the_memory_that_it_says_it_needs() {
+    for (row, needed) in [
+        ("two-live/64KiB", "128KiB"),
+        ("live-128/1KiB", "128KiB"),
+        ("burst/10", "640KiB"),
+        ("mixed/uniform", "4MiB"),
+        ("zeropool/ping-pong", "1025KiB"),
+        ("zeropool/page-writes/8", "512KiB"),
+        ("threads/8", "32KiB"),
+        ("handover/1:1", "1032KiB"),
+        ("handover/4:4", "1056KiB"),
+        ("batch-across/touch", "1536KiB"),
+        ("short-thread/100", "4KiB"),
+        ("pools/10", "4KiB"),
+        ("object/audio-graph", "20720"),
+        ("object/hash-map/memory", "272"),
+    ] {
+        let output = lab(&["compare", "--rounds", "2", "--quick", "--only", row, "--max-memory", needed]);
+        let text = stdout(&output);
+        assert!(output.status.success(), "{row}: {}", stderr(&output));
+        let table = text.split("\n\n").find(|part| part.contains(&format!("{row}: "))).unwrap();
+        assert!(table.contains("| millpond ") && !table.contains("needs "), "{text}");
+        let less = lab(&["compare", "--quick", "--only", row, "--max-memory", "200"]);
+        assert_eq!(less.status.code(), Some(2), "{row}");
+        assert!(stderr(&less).contains("--max-memory is 200B, and "), "{}", stderr(&less));
+    }
 }

@@ -51,6 +51,25 @@ fn both_pools_agree_with_plain_reading() {
 }
 
 #[test]
+fn readers_wait_for_memory_and_the_digest_is_the_same() {
+    let root = tree(&FILES);
+    let bounded = |threads: &str, limit: usize| {
+        let limit = limit.to_string();
+        let output = run(root.path(), &["--threads", threads, "--rounds", "2", "--max-memory", &limit]);
+        assert!(output.status.success(), "{}", common::stderr(&output));
+        assert_eq!(figure(&output, "digest"), expected(root.path(), &FILES), "{threads} {limit}");
+        figure(&output, "budget:")
+    };
+    for threads in ["1", "4"] {
+        let least = bounded(threads, 64 << 10);
+        assert!(least.ends_with(" of 64 KiB, peak 64 KiB"), "{least}");
+        let some = bounded(threads, 192 << 10);
+        let peak = some.split_once(" of 192 KiB, peak ").and_then(|(_, peak)| peak.strip_suffix(" KiB")).unwrap();
+        assert!(peak.parse::<f64>().unwrap() <= 192.0, "{some}");
+    }
+}
+
+#[test]
 fn by_default_both_pools_take_turns() {
     let root = tree(&FILES);
     let output = run(root.path(), &[]);

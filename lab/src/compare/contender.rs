@@ -5,6 +5,13 @@
 
 #![cfg_attr(not(feature = "rivals"), allow(dead_code, reason = "much of a plan matters to rivals only"))]
 
+use std::fmt;
+use std::time::Duration;
+
+use millpond::Budget;
+
+use crate::size::Bytes;
+
 /// Which side of the comparison a contender is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -35,6 +42,9 @@ pub struct Plan {
     pub sizes: Vec<usize>,
     /// The most buffers of one size that are back in the pool at once.
     pub idle: usize,
+    /// The size of each buffer that is out when most are: what a limit on memory must have room for. Of values, which
+    /// have no size here, one entry each.
+    pub out: Vec<usize>,
     /// Threads that use the pool at once.
     pub threads: usize,
     /// Buffers are dropped by other threads than those that got them.
@@ -45,6 +55,10 @@ pub struct Plan {
     pub zeroed: bool,
     /// How zeropool's own benchmark for this row sets it up.
     pub zeropool: Knobs,
+    /// What millpond's pools may have together, where the user has set a limit.
+    pub budget: Option<Budget>,
+    /// How long memory lies idle in millpond's pools, where that is not the default.
+    pub decay: Option<Duration>,
 }
 
 impl Plan {
@@ -53,11 +67,14 @@ impl Plan {
         Self {
             sizes: sizes.to_vec(),
             idle: 1,
+            out: vec![sizes.iter().copied().max().unwrap_or(0)],
             threads: 1,
             handover: false,
             pools: 1,
             zeroed: false,
             zeropool: Knobs::default(),
+            budget: None,
+            decay: None,
         }
     }
 
@@ -89,10 +106,26 @@ pub struct Knobs {
 
 /// Why a contender has no figure in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cannot(pub &'static str);
+pub enum Cannot {
+    /// It is not made for that.
+    Because(&'static str),
+    /// The user's limit on memory is less than the buffers of the row, in bytes.
+    Fit { needed: usize, limit: usize },
+}
 
 impl Cannot {
-    pub const NO_POOLS: Self = Self("has no pools");
+    pub const NO_POOLS: Self = Self::Because("has no pools");
+}
+
+impl fmt::Display for Cannot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Because(why) => f.write_str(why),
+            Self::Fit { needed, limit } => {
+                write!(f, "needs {}, and --max-memory is {}", Bytes(needed as u64), Bytes(limit as u64))
+            }
+        }
+    }
 }
 
 /// A way to have buffers, used as its documentation recommends, by the cheapest documented path that gives the same

@@ -1,10 +1,12 @@
 //! The figures for other programs.
 
 use std::io;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::report::Outcome;
+use super::resident::Resident;
 use super::spread::Spread;
 use super::timing::Figures;
 use crate::process::Machine;
@@ -15,6 +17,9 @@ struct Document<'a> {
     /// The command line that gave these figures.
     command: String,
     rounds: usize,
+    /// The pause after which `idle` was resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_seconds: Option<f64>,
     rows: Vec<Line<'a>>,
 }
 
@@ -35,9 +40,11 @@ struct Contender<'a> {
     /// What operations waited, in the rows that ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_ns: Option<Waits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resident_bytes: Option<Resident>,
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cannot: Option<&'a str>,
+    cannot: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
 }
@@ -57,10 +64,13 @@ struct Wait {
     max: f64,
 }
 
-/// Writes machine, command, and for every row and contender the nanoseconds per operation.
-pub fn write(out: impl io::Write, rounds: usize, outcomes: &[Outcome]) -> io::Result<()> {
+/// Writes machine, command, and for every row and contender the nanoseconds per operation and, if somebody looked after
+/// a pause, what stayed resident.
+pub fn write(out: impl io::Write, rounds: usize, pause: Option<Duration>, outcomes: &[Outcome]) -> io::Result<()> {
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let document = Document { machine: Machine::this(), command, rounds, rows: outcomes.iter().map(line).collect() };
+    let idle_seconds = pause.map(|pause| pause.as_secs_f64());
+    let rows = outcomes.iter().map(line).collect();
+    let document = Document { machine: Machine::this(), command, rounds, idle_seconds, rows };
     serde_json::to_writer_pretty(out, &document)?;
     Ok(())
 }
@@ -71,7 +81,8 @@ fn line(outcome: &Outcome) -> Line<'_> {
         min_ns: measured.figures.ok().map(|figures| figures.min),
         median_ns: measured.figures.ok().map(|figures| figures.median),
         wait_ns: measured.waits.map(waits),
-        cannot: measured.figures.err().map(|cannot| cannot.0),
+        resident_bytes: measured.resident,
+        cannot: measured.figures.err().map(|cannot| cannot.to_string()),
         note: measured.note.as_deref(),
     });
     Line { row: &outcome.row, operation: &outcome.operation, contenders: contenders.collect() }

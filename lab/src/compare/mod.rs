@@ -10,6 +10,7 @@ mod json;
 mod objects;
 mod queue;
 mod report;
+pub mod resident;
 mod rows;
 mod spread;
 mod timing;
@@ -27,10 +28,13 @@ use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::report::Outcome;
-use self::rows::Row;
+use self::resident::Watch;
+use self::rows::{Row, Terms};
 use self::timing::Effort;
 use crate::failure::Failure;
+use crate::memory;
 use crate::process::Machine;
+use crate::size::Bytes;
 
 /// Measure millpond side by side with other pools and allocators (build with `--features rivals`).
 #[derive(clap::Args)]
@@ -50,6 +54,15 @@ pub struct Options {
     /// Buffers that the handover rows pass in each round [default: as many as a turn takes]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     buffers: Option<u64>,
+    /// The most that millpond's pools may have, in each row; they wait for memory then, instead of failing. Rows that
+    /// need more say so. The others have no limit [default: a quarter of what the process may use]
+    #[arg(long, value_name = "SIZE", value_parser = memory::limit)]
+    max_memory: Option<usize>,
+    /// Seconds after a row's load when resident memory is looked at, in a process for each contender; 0 leaves that out.
+    /// For that look alone, millpond's decay is a quarter of it, at most the default of 10 seconds [default: 0.5, or 0.2
+    /// with --quick]
+    #[arg(long, value_name = "SECONDS", value_parser = resident::pause)]
+    idle: Option<Duration>,
     /// List the rows instead
     #[arg(long)]
     list: bool,
@@ -68,7 +81,28 @@ impl Options {
             return Err(Failure::Usage(format!("no row has `{name}` in its name; --list shows them all")));
         }
         let asked = |row: &Row| self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name));
-        Ok(all.into_iter().filter(asked).collect())
+        let rows: Vec<_> = all.into_iter().filter(asked).collect();
+        self.check_memory(&rows).map(|()| rows)
+    }
+
+    /// Whether the memory allowed suffices for one of the rows at least.
+    fn check_memory(&self, rows: &[Row]) -> Result<(), Failure> {
+        let needing = rows.iter().filter(|row| row.needs > 0);
+        let Some((limit, least)) = self.max_memory.zip(needing.min_by_key(|row| row.needs)) else { return Ok(()) };
+        if least.needs <= limit {
+            return Ok(());
+        }
+        let [limit, needs] = [limit, least.needs].map(|bytes| Bytes(bytes as u64));
+        Err(Failure::Usage(format!("--max-memory is {limit}, and {}, which needs least, needs {needs}", least.name)))
+    }
+
+    fn watch(&self) -> Watch {
+        let pause = self.idle.unwrap_or(Duration::from_millis(if self.quick { 200 } else { 500 }));
+        Watch { pause, buffers: self.buffers, max_memory: self.max_memory }
+    }
+
+    fn terms(&self) -> Terms<'static> {
+        Terms { max_memory: self.max_memory, ..Terms::default() }
     }
 }
 
@@ -86,25 +120,36 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
     let json = options.json.as_ref().map(create).transpose()?;
     let effort = options.effort();
-    let outcomes = measure(&rows, effort, &mut out)?;
+    let watch = Some(options.watch()).filter(Watch::is_on);
+    let outcomes = measure(&rows, effort, options.terms(), watch, &mut out)?;
     write!(out, "{}", report::summary(&outcomes))?;
     if let Some(file) = json {
         let mut file = BufWriter::new(file);
-        json::write(&mut file, effort.rounds, &outcomes)?;
+        json::write(&mut file, effort.rounds, watch.map(|watch| watch.pause), &outcomes)?;
         file.flush()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the table of each row as soon as it is there.
-fn measure(rows: &[Row], effort: Effort, out: &mut impl Write) -> io::Result<Vec<Outcome>> {
+fn measure(
+    rows: &[Row],
+    effort: Effort,
+    terms: Terms<'_>,
+    watch: Option<Watch>,
+    out: &mut impl Write,
+) -> io::Result<Vec<Outcome>> {
     let machine = Machine::this();
-    writeln!(out, "{}, {} cores, {}; {} rounds\n", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
+    writeln!(out, "{}, {} cores, {}; {} rounds", machine.cpu, machine.cores, machine.kernel, effort.rounds)?;
+    write!(out, "{}", watch.map_or_else(String::new, resident::words))?;
+    writeln!(out)?;
     let bar = bar(rows.len());
     let mut outcomes = Vec::new();
     for row in rows {
         bar.set_message(row.name.clone());
-        let outcome = Outcome::new(row, timing::measure(row, effort));
+        let mut measured = timing::measure(row, effort, terms);
+        watch.map_or(Ok(()), |watch| watch.look(row, &mut measured))?;
+        let outcome = Outcome::new(row, measured);
         bar.suspend(|| writeln!(out, "{}", outcome.table()))?;
         outcomes.push(outcome);
         bar.inc(1);

@@ -36,6 +36,9 @@ pub trait Kept: Value + Default + Reuse + Stacked + Send + Sync + 'static {
 
     /// Empties the value and keeps its room.
     fn reset(&mut self);
+
+    /// The bytes that it takes, its room included.
+    fn weight(&self) -> usize;
 }
 
 /// A way to have values of type `T`, empty but with their room, used as its documentation recommends.

@@ -4,6 +4,7 @@ use super::contender::Kind;
 use super::rows::Row;
 use super::spread::Spread;
 use super::timing::{Figures, Measured};
+use crate::size::Bytes;
 use crate::table;
 
 /// A row and what came of it.
@@ -48,7 +49,10 @@ impl Outcome {
         let (floor, queue) = (self.least(Kind::Floor), self.least(Kind::Queue));
         let millpond = self.least(Kind::Millpond).map(|time| self.on_top(time));
         let third = if queue.is_some() { "ns beyond queue" } else { "x floor" };
-        let mut table = table::with_heads(&["", "min ns", "median ns", third, "x millpond", ""]);
+        let watched = self.measured.iter().any(|measured| measured.resident.is_some());
+        let resident: &[_] = if watched { &["at peak", "when idle"] } else { &[] };
+        let heads = [&["", "min ns", "median ns", third, "x millpond"], resident, &[""]].concat();
+        let mut table = table::with_heads(&heads);
         let mut order: Vec<_> = self.measured.iter().collect();
         let rank = |measured: &Measured| measured.figures.map_or(f64::INFINITY, |figures| self.decisive(figures));
         order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
@@ -57,17 +61,24 @@ impl Outcome {
             let median = measured.figures.map(|figures| figures.median).ok();
             let decisive = measured.figures.map(|figures| self.decisive(figures)).ok();
             let on_top = decisive.filter(|_| measured.kind != Kind::Queue).map(|time| self.on_top(time));
-            let remark = measured.figures.err().map(|cannot| cannot.0.to_owned()).or_else(|| measured.note.clone());
-            table.add_row([
+            let remark = measured.figures.err().map(|cannot| cannot.to_string()).or_else(|| measured.note.clone());
+            let mut cells = vec![
                 measured.contender.to_owned(),
                 nanoseconds(min),
                 nanoseconds(median),
                 if queue.is_some() { nanoseconds(on_top) } else { ratio(decisive, floor) },
                 ratio(on_top, millpond),
-                remark.unwrap_or_default(),
-            ]);
+            ];
+            let resident = measured.resident;
+            let figures = [resident.map(|resident| resident.peak), resident.map(|resident| resident.idle)];
+            cells.extend(figures.map(bytes).into_iter().filter(|_| watched));
+            cells.push(remark.unwrap_or_default());
+            table.add_row(cells);
         }
-        table.column_mut(5).expect("six columns").set_cell_alignment(comfy_table::CellAlignment::Left);
+        table
+            .column_mut(heads.len() - 1)
+            .expect("the last of the heads")
+            .set_cell_alignment(comfy_table::CellAlignment::Left);
         format!("{}: {}\n{table}\n{}", self.row, self.operation, self.waits())
     }
 
@@ -134,6 +145,10 @@ pub fn summary(outcomes: &[Outcome]) -> String {
         table.column_mut(column).expect("seven columns").set_cell_alignment(comfy_table::CellAlignment::Left);
     }
     format!("{table}\n")
+}
+
+fn bytes(value: Option<u64>) -> String {
+    value.map_or_else(|| table::DASH.to_owned(), |bytes| Bytes(bytes).to_string())
 }
 
 /// Three digits that count.

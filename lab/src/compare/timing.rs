@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::contender::{Cannot, Kind};
-use super::rows::{Cell, Row};
+use super::resident::Resident;
+use super::rows::{Cell, Row, Terms};
 use super::spread::Spread;
 use crate::process;
 
@@ -21,6 +22,10 @@ pub struct Effort {
 /// Turns are so many times as long where threads share processors: the scheduler's own turns must fit in them.
 const SHARED: u32 = 5;
 
+/// What a load takes after its calibration, and the turns that it is made of.
+const LOAD: Duration = Duration::from_millis(5);
+const LOADS: u32 = 5;
+
 /// A contender in a row: its figures, or why it has none.
 pub struct Measured {
     pub contender: &'static str,
@@ -28,6 +33,8 @@ pub struct Measured {
     pub figures: Result<Figures, Cannot>,
     /// Nanoseconds that operations waited, in the rows that ask.
     pub waits: Option<Spread<Figures>>,
+    /// Where that was looked at.
+    pub resident: Option<Resident>,
     pub note: Option<String>,
 }
 
@@ -68,12 +75,19 @@ enum Pace {
 }
 
 /// Measures a row on a thread of its own: whatever a contender keeps for its thread ends with the row.
-pub fn measure(row: &Row, effort: Effort) -> Vec<Measured> {
-    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort)).join().expect("rows do not panic"))
+pub fn measure(row: &Row, effort: Effort, terms: Terms<'_>) -> Vec<Measured> {
+    thread::scope(|scope| scope.spawn(|| on_this_thread(row, effort, terms)).join().expect("rows do not panic"))
 }
 
-fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
-    let entries = row.entries();
+/// Does what a contender does in a few rounds, and gives it back with nothing out.
+pub fn load(row: &Row, cell: Box<dyn Cell>) -> Box<dyn Cell> {
+    let mut turn = Turn::new(cell, row, LOAD / LOADS);
+    (0..LOADS).for_each(|_| turn.take());
+    turn.cell
+}
+
+fn on_this_thread(row: &Row, effort: Effort, terms: Terms<'_>) -> Vec<Measured> {
+    let entries = row.entries(terms);
     let names: Vec<_> = entries.iter().map(|entry| (entry.contender, entry.kind)).collect();
     let mut turns: Vec<_> = entries.into_iter().map(|entry| Ok(Turn::new(entry.cell?, row, effort.turn))).collect();
     for round in 0..effort.rounds {
@@ -87,7 +101,7 @@ fn on_this_thread(row: &Row, effort: Effort) -> Vec<Measured> {
     }
     let measured = |((contender, kind), turn): (_, Result<Turn, Cannot>)| {
         let (note, waits) = turn.as_ref().map_or((None, None), |turn| (turn.cell.note(), turn.waits()));
-        Measured { contender, kind, figures: turn.map(Turn::figures), waits, note }
+        Measured { contender, kind, figures: turn.map(Turn::figures), waits, resident: None, note }
     };
     names.into_iter().zip(turns).map(measured).collect()
 }

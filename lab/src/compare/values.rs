@@ -66,6 +66,10 @@ where
     fn reset(&mut self) {
         self.0.clear();
     }
+
+    fn weight(&self) -> usize {
+        size_of_val(self) + self.0.capacity() * size_of::<f32>()
+    }
 }
 
 impl<const N: usize> Reuse for Samples<N> {
@@ -125,6 +129,10 @@ impl Kept for Packet {
     fn reset(&mut self) {
         self.len = 0;
     }
+
+    fn weight(&self) -> usize {
+        size_of_val(self)
+    }
 }
 
 impl Reuse for Packet {
@@ -172,6 +180,10 @@ impl Kept for Map {
     #[inline]
     fn reset(&mut self) {
         self.0.clear();
+    }
+
+    fn weight(&self) -> usize {
+        size_of_val(self) + self.0.capacity() * size_of::<(u64, u64)>()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a row asks of everything that lets tasks wait for a buffer.
 
-use super::contender::Kind;
+use super::contender::{Kind, Plan};
 
 /// A way to share a fixed number of buffers among more tasks than there are buffers.
 pub trait Waiting: Send + Sync + 'static {
@@ -12,8 +12,8 @@ pub trait Waiting: Send + Sync + 'static {
     where
         Self: 'p;
 
-    /// Sets up for so many buffers of so many bytes.
-    fn new(buffers: usize, bytes: usize) -> Self;
+    /// Sets up for the buffers that are out in `plan`, and no more.
+    fn new(plan: &Plan) -> Self;
 
     fn acquire(&self) -> impl Future<Output = Self::Held<'_>> + Send;
 

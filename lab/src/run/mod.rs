@@ -6,6 +6,9 @@
 //!
 //! Every chunk is one buffer that one thread fills and another drops. The same tree is read with a millpond pool and
 //! with the global allocator in alternating rounds; both must give the same digest.
+//!
+//! A reader waits where the pool's budget is spent, with no buffer in hand, and those who hash wait for nothing but
+//! buffers that are filled. So all the memory that a run must have is one chunk.
 
 mod digest;
 mod hasher;
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
+use millpond::Budget;
 
 use self::problems::Problems;
 use self::report::Rounds;
@@ -33,7 +37,7 @@ use self::source::Kind;
 use self::walk::Tree;
 use crate::failure::Failure;
 use crate::size::Bytes;
-use crate::{interrupt, process};
+use crate::{interrupt, memory, process};
 
 /// Read every regular file under PATH into pooled buffers and hash it on other threads.
 #[derive(clap::Args)]
@@ -49,6 +53,10 @@ pub struct Options {
     /// Where buffers come from [default: both, in alternating rounds]
     #[arg(long, value_enum)]
     pool: Option<Kind>,
+    /// The most that a pool of millpond's may have, one chunk at least: readers wait while it is spent. What malloc gives
+    /// has no limit [default: a quarter of what the process may use]
+    #[arg(long, value_name = "SIZE", value_parser = memory::limit)]
+    max_memory: Option<usize>,
     /// Rounds for each kind of buffers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = up_to(1000))]
     rounds: usize,
@@ -67,8 +75,39 @@ fn chunk(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("{text} is not between 1 and 1GiB"))
 }
 
+impl Options {
+    fn kinds(&self) -> Vec<Kind> {
+        self.pool.map_or_else(|| vec![Kind::Millpond, Kind::Malloc], |kind| vec![kind])
+    }
+
+    fn shape(&self) -> Shape {
+        let threads = self.threads.unwrap_or_else(|| process::cores().div_ceil(2));
+        Shape { threads, chunk: self.chunk, max_memory: self.max_memory }
+    }
+
+    /// Whether the memory allowed suffices for any progress at all.
+    fn check_memory(&self) -> Result<(), Failure> {
+        if !self.kinds().contains(&Kind::Millpond) {
+            let unused = "--max-memory limits pools of millpond's, and --pool malloc has none";
+            return self.max_memory.map_or(Ok(()), |_| Err(Failure::Usage(unused.to_owned())));
+        }
+        let process = Budget::process().limit();
+        let (limit, whose) = match self.max_memory {
+            Some(max) if max <= process => (max, "--max-memory"),
+            _ => (process, "the memory that pools of this process may have"),
+        };
+        let needed = memory::charged(&[self.chunk]);
+        if needed <= limit {
+            return Ok(());
+        }
+        let [limit, chunk, needed] = [limit, self.chunk, needed].map(|bytes| Bytes(bytes as u64));
+        Err(Failure::Usage(format!("{whose} is {limit}, and a buffer for a chunk of {chunk} needs {needed}")))
+    }
+}
+
 /// Does what `options` ask for. Status 1 when something could not be read, or the digests of the rounds differ.
 pub fn command(options: &Options) -> Result<ExitCode, Failure> {
+    options.check_memory()?;
     interrupt::listen()?;
     let problems = Problems::default();
     let (all, links) = match &options.path {
@@ -95,10 +134,8 @@ fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Ro
     let spinner = ProgressBar::new_spinner();
     let tree = Tree::walk(path, problems, &spinner).map_err(|error| Failure::path(path, error))?;
     spinner.finish_and_clear();
-    let shape =
-        Shape { threads: options.threads.unwrap_or_else(|| process::cores().div_ceil(2)), chunk: options.chunk };
-    let kinds = options.pool.map_or_else(|| vec![Kind::Millpond, Kind::Malloc], |kind| vec![kind]);
-    let mut all: Vec<_> = kinds.iter().map(|&kind| Rounds { kind, outcomes: Vec::new() }).collect();
+    let shape = options.shape();
+    let mut all: Vec<_> = options.kinds().into_iter().map(|kind| Rounds { kind, outcomes: Vec::new() }).collect();
     for number in 0..options.rounds {
         let mut order: Vec<_> = all.iter_mut().collect();
         if number % 2 == 1 {

@@ -24,6 +24,8 @@ pub struct Shape {
     /// Reading threads, and as many hashing threads.
     pub threads: usize,
     pub chunk: usize,
+    /// The most that a pool of millpond's may have; None: what the process may have.
+    pub max_memory: Option<usize>,
 }
 
 /// What a round gave and what it cost.
@@ -47,7 +49,7 @@ impl Outcome {
 /// Reads and hashes the whole tree.
 pub fn run(kind: Kind, tree: &Tree, shape: Shape, problems: &Problems, bar: &ProgressBar) -> Outcome {
     match kind {
-        Kind::Millpond => measure(&Millpond::new(), tree, shape, problems, bar),
+        Kind::Millpond => measure(&Millpond::new(shape.max_memory), tree, shape, problems, bar),
         Kind::Malloc => measure(&Malloc, tree, shape, problems, bar),
     }
 }
@@ -99,7 +101,7 @@ mod tests {
         fs::write(folder.path().join("there"), b"content").unwrap();
         let files = ["gone", "there"].map(|name| walk::File { path: name.into(), len: 7 });
         let tree = Tree { root: folder.path().into(), files: files.into(), links: 0 };
-        let shape = Shape { threads: 2, chunk: 4 };
+        let shape = Shape { threads: 2, chunk: 4, max_memory: None };
         for kind in [Kind::Millpond, Kind::Malloc] {
             let problems = Problems::default();
             let outcome = run(kind, &tree, shape, &problems, &ProgressBar::hidden());

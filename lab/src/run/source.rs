@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use clap::ValueEnum;
-use millpond::{BufferPool, PooledBytes, Recycled};
+use millpond::{Budget, BufferPool, BufferPoolBuilder, Error, PooledBuf, PooledBytes, Recycled};
 
 /// What buffers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,11 +36,27 @@ pub trait Source: Sync {
 }
 
 /// A pool's buffers, frozen for the way to the hashing thread.
-pub struct Millpond(BufferPool);
+pub struct Millpond {
+    pool: BufferPool,
+    /// The pool's own, where it was given a limit.
+    budget: Option<Budget>,
+}
 
 impl Millpond {
-    pub fn new() -> Self {
-        Self(BufferPool::new())
+    /// At most so many bytes; None: with the pool's defaults.
+    pub fn new(max_memory: Option<usize>) -> Self {
+        let budget = max_memory.map(|max| Budget::process().child(max));
+        let builder = BufferPool::builder().name("chunks");
+        let builder = budget.iter().fold(builder, BufferPoolBuilder::budget);
+        Self { pool: builder.build().expect("nothing is prefilled"), budget }
+    }
+
+    /// Stands in line where the budget is spent: hashing threads give back what they have without waiting for anybody.
+    fn get(&self, want: usize) -> Result<PooledBuf, Error> {
+        match self.pool.try_get(Recycled(want)) {
+            Err(Error::OverBudget { .. } | Error::Queued { .. }) => self.pool.acquire(Recycled(want)).wait(),
+            now => now,
+        }
     }
 }
 
@@ -48,14 +64,15 @@ impl Source for Millpond {
     type Filled = PooledBytes;
 
     fn read(&self, file: &mut File, want: usize) -> io::Result<PooledBytes> {
-        let mut buf = self.0.get(Recycled(want));
+        let mut buf = self.get(want)?;
         let len = fill(file, &mut buf)?;
         buf.truncate(len);
         Ok(buf.freeze())
     }
 
     fn statistics(&self) -> Option<String> {
-        Some(self.0.stats().to_string())
+        let stats = self.pool.stats().to_string();
+        Some(self.budget.iter().fold(stats, |text, budget| format!("{text}\n{budget}")))
     }
 }
 

@@ -28,10 +28,10 @@ impl Contender for BytesBuf {
 
     fn new(plan: &Plan) -> Result<Self, Cannot> {
         if plan.largest() > LARGEST {
-            return Err(Cannot("no more than 64 KiB in one piece"));
+            return Err(Cannot::Because("no more than 64 KiB in one piece"));
         }
         if plan.zeroed {
-            return Err(Cannot("filled once, never written again"));
+            return Err(Cannot::Because("filled once, never written again"));
         }
         Ok(Self { pool: GlobalPool::new(), per_thread: plan.threads > 1 })
     }

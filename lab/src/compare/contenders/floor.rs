@@ -69,10 +69,10 @@ unsafe impl Heap for Floor {
 
     fn can(plan: &Plan) -> Result<(), Cannot> {
         if plan.handover {
-            return Err(Cannot("nothing comes back from another thread"));
+            return Err(Cannot::Because("nothing comes back from another thread"));
         }
         if plan.idle > DEPTH * plan.threads {
-            return Err(Cannot("keeps 32 buffers of a class"));
+            return Err(Cannot::Because("keeps 32 buffers of a class"));
         }
         Ok(())
     }

@@ -139,7 +139,7 @@ impl<T: Kept> Objects<T> for Unknown<T> {
     type Object<'p> = Infallible;
 
     fn new(_: &Plan) -> Result<Self, Cannot> {
-        Err(Cannot("keeps vectors and strings, nothing else"))
+        Err(Cannot::Because("keeps vectors and strings, nothing else"))
     }
 
     fn get(&self) -> Infallible {

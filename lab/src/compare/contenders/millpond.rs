@@ -1,8 +1,8 @@
-//! millpond: `BufferPool` and `Pool` with their defaults.
+//! millpond: `BufferPool` and `Pool` with their defaults, but for what the user set.
 
 #[cfg(feature = "rivals")]
 use millpond::Capacity;
-use millpond::{BufferPool, Pool, Pooled, PooledBuf, Recycled};
+use millpond::{Budget, BufferPool, BufferPoolBuilder, Pool, Pooled, PooledBuf, Recycled};
 
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 use crate::compare::objects::{Kept, Objects};
@@ -11,6 +11,16 @@ use crate::compare::waiting::Waiting;
 
 pub struct Millpond(BufferPool);
 
+/// A pool of bytes for `plan`.
+pub fn pool(plan: &Plan) -> BufferPool {
+    builder(plan).build().expect("the defaults are valid")
+}
+
+fn builder(plan: &Plan) -> BufferPoolBuilder {
+    let builder = BufferPool::builder().budget(plan.budget.as_ref().unwrap_or(Budget::process()));
+    plan.decay.iter().fold(builder, |builder, &decay| builder.decay(decay))
+}
+
 impl Contender for Millpond {
     const NAME: &'static str = "millpond";
     const KIND: Kind = Kind::Millpond;
@@ -18,8 +28,8 @@ impl Contender for Millpond {
     type Buf<'p> = PooledBuf;
     type Zeroed<'p> = PooledBuf;
 
-    fn new(_: &Plan) -> Result<Self, Cannot> {
-        Ok(Self(BufferPool::new()))
+    fn new(plan: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(pool(plan)))
     }
 
     #[inline(always)]
@@ -53,6 +63,14 @@ impl Contender for Millpond {
 
 pub struct MillpondObjects<T: Kept>(Pool<T>);
 
+/// A pool of values for `plan`; `weigh` says what is charged for one, where that is not its mere size.
+pub fn objects<T: Kept>(plan: &Plan, weigh: Option<fn(&T) -> usize>) -> Pool<T> {
+    let builder = Pool::builder().create(T::fresh).budget(plan.budget.as_ref().unwrap_or(Budget::process()));
+    let builder = plan.decay.iter().fold(builder, |builder, &decay| builder.decay(decay));
+    let builder = weigh.into_iter().fold(builder, |builder, weigh| builder.weigh(weigh));
+    builder.build().expect("the defaults are valid")
+}
+
 impl<T: Kept> Objects<T> for MillpondObjects<T> {
     const NAME: &'static str = Millpond::NAME;
     const KIND: Kind = Millpond::KIND;
@@ -60,8 +78,8 @@ impl<T: Kept> Objects<T> for MillpondObjects<T> {
     type Value = T;
     type Object<'p> = Pooled<T>;
 
-    fn new(_: &Plan) -> Result<Self, Cannot> {
-        Ok(Self(Pool::builder().create(T::fresh).build().expect("the defaults are valid")))
+    fn new(plan: &Plan) -> Result<Self, Cannot> {
+        Ok(Self(objects(plan, None)))
     }
 
     #[inline(always)]
@@ -89,8 +107,9 @@ impl Waiting for Budgeted {
 
     type Held<'p> = PooledBuf;
 
-    fn new(buffers: usize, bytes: usize) -> Self {
-        let pool = BufferPool::builder().size_classes([bytes]).max_memory(buffers * bytes).build();
+    fn new(plan: &Plan) -> Self {
+        let bytes = plan.size().bytes;
+        let pool = builder(plan).size_classes([bytes]).max_memory(plan.out.len() * bytes).build();
         Self { pool: pool.expect("one class"), bytes }
     }
 

@@ -1,8 +1,9 @@
 //! Everything that is compared, one file each.
 
+pub mod bounded;
 mod floor;
 pub mod floor_objects;
-mod millpond;
+pub mod millpond;
 mod raw;
 mod vec;
 
@@ -40,9 +41,13 @@ use super::objects::{Kept, VisitObjects};
 #[cfg(feature = "rivals")]
 use super::waiting::VisitWaiting;
 
-/// Visits all contenders, in the order of the tables.
-pub fn each(visitor: &mut impl Visit) {
-    visitor.visit::<millpond::Millpond>();
+/// Visits all contenders; `bounded` has millpond wait where its memory is spent.
+pub fn each(visitor: &mut impl Visit, bounded: bool) {
+    if bounded {
+        visitor.visit::<bounded::Bounded>();
+    } else {
+        visitor.visit::<millpond::Millpond>();
+    }
     visitor.visit::<raw::Raw<floor::Floor>>();
     #[cfg(feature = "rivals")]
     {
@@ -64,9 +69,13 @@ pub fn each(visitor: &mut impl Visit) {
     }
 }
 
-/// Visits all contenders for values of type `T`.
-pub fn each_for<T: Kept>(visitor: &mut impl VisitObjects<T>) {
-    visitor.visit::<millpond::MillpondObjects<T>>();
+/// Visits all contenders for values of type `T`; `bounded` as in [`each`].
+pub fn each_for<T: Kept>(visitor: &mut impl VisitObjects<T>, bounded: bool) {
+    if bounded {
+        visitor.visit::<bounded::BoundedObjects<T>>();
+    } else {
+        visitor.visit::<millpond::MillpondObjects<T>>();
+    }
     visitor.visit::<floor_objects::FloorObjects<T>>();
     #[cfg(feature = "rivals")]
     {
@@ -92,7 +101,7 @@ mod tests {
     use std::fmt::Debug;
     use std::thread;
 
-    use super::{each, each_for};
+    use super::{bounded, each, each_for};
     use crate::compare::contender::{Contender, Kind, Plan, Visit};
     use crate::compare::objects::{Kept, Objects, Value, VisitObjects};
     use crate::compare::values::{BLOCK, Map, Packet, SAMPLES, Samples};
@@ -112,7 +121,7 @@ mod tests {
 
     fn written_bytes_stay<C: Contender>() {
         let plan = Plan { idle: 8, ..Plan::of(&SIZES) };
-        let pool = C::new(&plan).unwrap_or_else(|cannot| panic!("{}: {}", C::NAME, cannot.0));
+        let pool = C::new(&plan).unwrap_or_else(|cannot| panic!("{}: {cannot}", C::NAME));
         for _ in 0..3 {
             let mut held: Vec<_> = plan.sizes().map(|size| pool.get(size)).collect();
             let first = C::write(&mut held[3], 65_535) as *mut u8;
@@ -207,14 +216,17 @@ mod tests {
 
     #[test]
     fn contenders_give_what_the_rows_ask_for() {
-        each(&mut Promises);
+        each(&mut Promises, false);
+        Visit::visit::<bounded::Bounded>(&mut Promises);
     }
 
     #[test]
     fn contenders_give_the_values_that_the_rows_ask_for() {
-        each_for::<Samples<SAMPLES>>(&mut Promises);
-        each_for::<Samples<BLOCK>>(&mut Promises);
-        each_for::<Packet>(&mut Promises);
-        each_for::<Map>(&mut Promises);
+        for bounded in [false, true] {
+            each_for::<Samples<SAMPLES>>(&mut Promises, bounded);
+            each_for::<Samples<BLOCK>>(&mut Promises, bounded);
+            each_for::<Packet>(&mut Promises, bounded);
+            each_for::<Map>(&mut Promises, bounded);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::SemaphorePermit;
 
-use crate::compare::contender::Kind;
+use crate::compare::contender::{Kind, Plan};
 use crate::compare::waiting::Waiting;
 
 pub struct Semaphore {
@@ -26,9 +26,9 @@ impl Waiting for Semaphore {
 
     type Held<'p> = Permitted<'p>;
 
-    fn new(buffers: usize, bytes: usize) -> Self {
-        let idle = vec![vec![0; bytes].into_boxed_slice(); buffers];
-        Self { permits: tokio::sync::Semaphore::new(buffers), idle: Mutex::new(idle) }
+    fn new(plan: &Plan) -> Self {
+        let idle: Vec<_> = plan.out.iter().map(|&bytes| vec![0; bytes].into_boxed_slice()).collect();
+        Self { permits: tokio::sync::Semaphore::new(idle.len()), idle: Mutex::new(idle) }
     }
 
     #[inline]

@@ -26,9 +26,12 @@ pub struct Burst {
 }
 
 impl Pattern for Burst {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { idle: self.count, ..self.plan.clone() };
-        let (pool, size, count) = (C::new(&plan)?, plan.size(), self.count);
+    fn plan(&self) -> Plan {
+        Plan { idle: self.count, out: vec![self.plan.size().bytes; self.count], ..self.plan.clone() }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size, count) = (C::new(plan)?, plan.size(), self.count);
         Ok(Box::new(move |iterations| {
             let size = black_box(size);
             let mut held = Vec::with_capacity(count);

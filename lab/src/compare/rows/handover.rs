@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use super::{Cell, Entry, Pattern, Row, in_words};
+use super::{Cell, Pattern, Roster, Row, in_words};
 use crate::compare::contender::{Cannot, Contender, Kind, Plan, Size};
 use crate::compare::crew;
 use crate::compare::queue::Queue;
@@ -32,7 +32,8 @@ fn queue(pairs: usize, buffers: Option<u64>) -> Row {
         iterations: iterations(pairs, buffers),
         threads: 2 * pairs,
         least: LEAST,
-        entries: Box::new(move || vec![queue_alone(pairs, CAPACITY)]),
+        needs: 0,
+        entries: Box::new(move |roster| queue_alone(roster, pairs, CAPACITY)),
     }
 }
 
@@ -47,10 +48,9 @@ fn handover(pairs: usize, buffers: Option<u64>) -> Row {
 /// The row with such a queue alone as one more entry.
 pub fn beside_the_queue(row: Row, pairs: usize, capacity: usize) -> Row {
     let contenders = row.entries;
-    let entries = Box::new(move || {
-        let mut entries = vec![queue_alone(pairs, capacity)];
-        entries.extend(contenders());
-        entries
+    let entries = Box::new(move |roster: &mut Roster<'_>| {
+        queue_alone(roster, pairs, capacity);
+        contenders(roster);
     });
     Row { entries, ..row }
 }
@@ -60,7 +60,7 @@ fn iterations(pairs: usize, buffers: Option<u64>) -> Option<u64> {
     Some(buffers?.div_ceil(pairs as u64).max(1))
 }
 
-fn queue_alone(pairs: usize, capacity: usize) -> Entry {
+fn queue_alone(roster: &mut Roster<'_>, pairs: usize, capacity: usize) {
     let cell = move |iterations| {
         let queue = Queue::new(capacity);
         let send = || queue.send(black_box(1_usize));
@@ -69,7 +69,7 @@ fn queue_alone(pairs: usize, capacity: usize) -> Entry {
         };
         pass(pairs, iterations, send, receive, || {}, || {})
     };
-    Entry { contender: QUEUE, kind: Kind::Queue, cell: Ok(Box::new(cell)) }
+    roster.add(QUEUE, Kind::Queue, || Ok(Box::new(cell)));
 }
 
 struct Handover {
@@ -77,9 +77,15 @@ struct Handover {
 }
 
 impl Pattern for Handover {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { threads: 2 * self.pairs, handover: true, idle: CAPACITY, ..Plan::of(&[BYTES]) };
-        Ok(Box::new(Passing { pool: C::new(&plan)?, size: plan.size(), pairs: self.pairs, resident: None }))
+    fn plan(&self) -> Plan {
+        let threads = 2 * self.pairs;
+        // Those in the queue, and one in the hands of each thread.
+        let out = vec![BYTES; CAPACITY + threads];
+        Plan { threads, handover: true, idle: CAPACITY, out, ..Plan::of(&[BYTES]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        Ok(Box::new(Passing { pool: C::new(plan)?, size: plan.size(), pairs: self.pairs, resident: None }))
     }
 }
 

@@ -54,9 +54,12 @@ struct Hit {
 }
 
 impl Pattern for Hit {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan::of(&[self.bytes]);
-        let (pool, size) = (C::new(&plan)?, plan.size());
+    fn plan(&self) -> Plan {
+        Plan::of(&[self.bytes])
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size) = (C::new(plan)?, plan.size());
         Ok(match self.place {
             Place::Memory => Box::new(move |iterations| {
                 let size = black_box(size);
@@ -93,9 +96,12 @@ struct TwoLive {
 }
 
 impl Pattern for TwoLive {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { idle: 2, ..Plan::of(&[self.bytes]) };
-        let (pool, size) = (C::new(&plan)?, plan.size());
+    fn plan(&self) -> Plan {
+        Plan { idle: 2, out: vec![self.bytes; 2], ..Plan::of(&[self.bytes]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size) = (C::new(plan)?, plan.size());
         Ok(Box::new(move |iterations| {
             let size = black_box(size);
             let begin = Instant::now();

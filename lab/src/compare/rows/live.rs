@@ -27,9 +27,12 @@ struct Live {
 }
 
 impl Pattern for Live {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan::of(&[self.bytes]);
-        let (pool, size) = (C::new(&plan)?, plan.size());
+    fn plan(&self) -> Plan {
+        Plan { out: vec![self.bytes; LIVE], ..Plan::of(&[self.bytes]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size) = (C::new(plan)?, plan.size());
         let mut random = Random::seeded(1);
         let places: Vec<usize> = (0..DRAWN).map(|_| random.below(LIVE as u64) as usize).collect();
         Ok(Box::new(move |iterations| {

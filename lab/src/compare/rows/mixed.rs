@@ -31,9 +31,13 @@ struct Mixed {
 }
 
 impl Pattern for Mixed {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         let sizes: Vec<usize> = self.weights.iter().map(|&(bytes, _)| bytes).collect();
-        let pool = C::new(&Plan::of(&sizes))?;
+        Plan::of(&sizes)
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pool = C::new(plan)?;
         let drawn = draw(self.weights);
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();

@@ -17,10 +17,13 @@ mod zeropool;
 
 use std::time::Duration;
 
-use super::contender::{Cannot, Contender, Kind, Visit};
+use millpond::Budget;
+
+use super::contender::{Cannot, Contender, Kind, Plan, Visit};
 use super::contenders;
 use super::objects::{Kept, Objects, VisitObjects};
 use super::spread::Spread;
+use crate::memory;
 
 /// The name of a contender, and either its cell or the reason why it has none.
 pub struct Entry {
@@ -53,16 +56,63 @@ impl<F: FnMut(u64) -> Duration> Cell for F {
 
 /// A measured pattern, the same for every contender.
 pub trait Pattern {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot>;
+    fn plan(&self) -> Plan;
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot>;
 }
 
 /// A measured pattern of the use of values, the same for every contender that keeps them.
 pub trait ObjectPattern<T: Kept> {
-    fn cell<C: Objects<T>>(&self) -> Result<Box<dyn Cell>, Cannot>;
+    fn plan(&self) -> Plan;
+
+    fn cell<C: Objects<T>>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot>;
+}
+
+/// What the user asks of all rows.
+#[derive(Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// What millpond's pools may have together, for each contender in a row.
+    pub max_memory: Option<usize>,
+    /// How long memory lies idle in millpond's pools, where that is not the default.
+    pub decay: Option<Duration>,
+    /// Only the contender of this name.
+    pub only: Option<&'a str>,
+}
+
+/// The entries of a row while they are set up.
+pub struct Roster<'a> {
+    terms: Terms<'a>,
+    needs: usize,
+    entries: Vec<Entry>,
+}
+
+impl Roster<'_> {
+    /// Enters a contender, and sets it up if it is asked for and its memory suffices.
+    fn add(&mut self, contender: &'static str, kind: Kind, cell: impl FnOnce() -> Result<Box<dyn Cell>, Cannot>) {
+        if self.terms.only.is_some_and(|only| only != contender) {
+            return;
+        }
+        let short = self.terms.max_memory.filter(|&limit| kind == Kind::Millpond && limit < self.needs);
+        let cell = match short {
+            Some(limit) => Err(Cannot::Fit { needed: self.needs, limit }),
+            None => cell(),
+        };
+        self.entries.push(Entry { contender, kind, cell });
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.terms.max_memory.is_some()
+    }
+
+    /// The plan on the user's terms, with a budget of its own.
+    fn plan(&self, plan: Plan) -> Plan {
+        let budget = self.terms.max_memory.map(|max| Budget::process().child(max));
+        Plan { budget, decay: self.terms.decay, ..plan }
+    }
 }
 
 /// Sets up the entries of a row.
-type Entries = Box<dyn Fn() -> Vec<Entry> + Send + Sync>;
+type Entries = Box<dyn Fn(&mut Roster<'_>) + Send + Sync>;
 
 /// A line of the comparison.
 pub struct Row {
@@ -77,6 +127,8 @@ pub struct Row {
     pub threads: usize,
     /// Iterations below which a turn could be over before all of its threads run.
     pub least: u64,
+    /// What is charged to a budget for all that is out at once, in bytes.
+    pub needs: usize,
     entries: Entries,
 }
 
@@ -87,12 +139,12 @@ impl Row {
         operation: impl Into<String>,
         pattern: impl Pattern + Send + Sync + 'static,
     ) -> Self {
-        let entries = Box::new(move || {
-            let mut all = All { pattern: &pattern, entries: Vec::new() };
-            contenders::each(&mut all);
-            all.entries
+        let needs = memory::charged(&pattern.plan().out);
+        let entries = Box::new(move |roster: &mut Roster<'_>| {
+            let bounded = roster.is_bounded();
+            contenders::each(&mut All { pattern: &pattern, roster }, bounded);
         });
-        Self::of(name, operation, entries)
+        Self::of(name, operation, needs, entries)
     }
 
     /// A row with every contender for values of type `T`.
@@ -101,15 +153,15 @@ impl Row {
         operation: impl Into<String>,
         pattern: impl ObjectPattern<T> + Send + Sync + 'static,
     ) -> Self {
-        let entries = Box::new(move || {
-            let mut all = All { pattern: &pattern, entries: Vec::new() };
-            contenders::each_for::<T>(&mut all);
-            all.entries
+        let needs = pattern.plan().out.len() * T::fresh().weight();
+        let entries = Box::new(move |roster: &mut Roster<'_>| {
+            let bounded = roster.is_bounded();
+            contenders::each_for::<T>(&mut All { pattern: &pattern, roster }, bounded);
         });
-        Self::of(name, operation, entries)
+        Self::of(name, operation, needs, entries)
     }
 
-    fn of(name: impl Into<String>, operation: impl Into<String>, entries: Entries) -> Self {
+    fn of(name: impl Into<String>, operation: impl Into<String>, needs: usize, entries: Entries) -> Self {
         Self {
             name: name.into(),
             operation: operation.into(),
@@ -117,6 +169,7 @@ impl Row {
             iterations: None,
             threads: 1,
             least: 1,
+            needs,
             entries,
         }
     }
@@ -129,26 +182,30 @@ impl Row {
         Self { threads, least, ..self }
     }
 
-    /// Sets up all contenders.
-    pub fn entries(&self) -> Vec<Entry> {
-        (self.entries)()
+    /// Sets up the contenders.
+    pub fn entries(&self, terms: Terms<'_>) -> Vec<Entry> {
+        let mut roster = Roster { terms, needs: self.needs, entries: Vec::new() };
+        (self.entries)(&mut roster);
+        roster.entries
     }
 }
 
-struct All<'a, P> {
+struct All<'a, 'r, P> {
     pattern: &'a P,
-    entries: Vec<Entry>,
+    roster: &'a mut Roster<'r>,
 }
 
-impl<P: Pattern> Visit for All<'_, P> {
+impl<P: Pattern> Visit for All<'_, '_, P> {
     fn visit<C: Contender>(&mut self) {
-        self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
+        let plan = self.roster.plan(self.pattern.plan());
+        self.roster.add(C::NAME, C::KIND, || self.pattern.cell::<C>(&plan));
     }
 }
 
-impl<T: Kept, P: ObjectPattern<T>> VisitObjects<T> for All<'_, P> {
+impl<T: Kept, P: ObjectPattern<T>> VisitObjects<T> for All<'_, '_, P> {
     fn visit<C: Objects<T>>(&mut self) {
-        self.entries.push(Entry { contender: C::NAME, kind: C::KIND, cell: self.pattern.cell::<C>() });
+        let plan = self.roster.plan(self.pattern.plan());
+        self.roster.add(C::NAME, C::KIND, || self.pattern.cell::<C>(&plan));
     }
 }
 

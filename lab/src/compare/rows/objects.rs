@@ -48,8 +48,12 @@ struct Pair {
 }
 
 impl<T: Kept> ObjectPattern<T> for Pair {
-    fn cell<C: Objects<T>>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let pool = C::new(&Plan::of(&[]))?;
+    fn plan(&self) -> Plan {
+        Plan::of(&[])
+    }
+
+    fn cell<C: Objects<T>>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pool = C::new(plan)?;
         Ok(match self.work {
             Use::Touch => pairs(pool, self.place, C::Value::touch),
             Use::Fill => pairs(pool, self.place, C::Value::fill),
@@ -86,10 +90,14 @@ fn timed(operation: impl Fn() + 'static) -> Box<dyn Cell> {
 struct AudioGraph;
 
 impl ObjectPattern<Samples<BLOCK>> for AudioGraph {
-    fn cell<C: Objects<Samples<BLOCK>>>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         // Those in the queue, and one in each thread's hands.
-        let plan = Plan { threads: 2, handover: true, idle: IN_FLIGHT + 2, ..Plan::of(&[]) };
-        let pool = C::new(&plan)?;
+        let most = IN_FLIGHT + 2;
+        Plan { threads: 2, handover: true, idle: most, out: vec![0; most], ..Plan::of(&[]) }
+    }
+
+    fn cell<C: Objects<Samples<BLOCK>>>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pool = C::new(plan)?;
         Ok(Box::new(move |iterations| play(&pool, iterations)))
     }
 }

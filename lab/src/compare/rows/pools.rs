@@ -23,9 +23,12 @@ struct Pools {
 }
 
 impl Pattern for Pools {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { pools: self.count, ..Plan::of(&[BYTES]) };
-        let pools = (0..self.count).map(|_| C::new(&plan)).collect::<Result<Vec<_>, _>>()?;
+    fn plan(&self) -> Plan {
+        Plan { pools: self.count, ..Plan::of(&[BYTES]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pools = (0..self.count).map(|_| C::new(plan)).collect::<Result<Vec<_>, _>>()?;
         let size = plan.size();
         Ok(Box::new(move |iterations| {
             let size = black_box(size);

@@ -23,10 +23,13 @@ struct Short {
 }
 
 impl Pattern for Short {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         // Two threads at once: the one that lives on, and the one that does not.
-        let plan = Plan { threads: 2, ..Plan::of(&[BYTES]) };
-        let (pool, size, gets) = (C::new(&plan)?, plan.size(), self.gets);
+        Plan { threads: 2, ..Plan::of(&[BYTES]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size, gets) = (C::new(plan)?, plan.size(), self.gets);
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
             for _ in 0..iterations {

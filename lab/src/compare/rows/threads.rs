@@ -23,9 +23,13 @@ struct Threads {
 }
 
 impl Pattern for Threads {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { threads: self.threads, idle: self.threads, ..Plan::of(&[BYTES]) };
-        let (pool, size, threads) = (C::new(&plan)?, plan.size(), self.threads);
+    fn plan(&self) -> Plan {
+        let threads = self.threads;
+        Plan { threads, idle: threads, out: vec![BYTES; threads], ..Plan::of(&[BYTES]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size, threads) = (C::new(plan)?, plan.size(), self.threads);
         Ok(Box::new(move |iterations| {
             let pool = &pool;
             let work = move || (0..iterations).for_each(|_| through_memory(pool, size));

@@ -10,11 +10,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 use tokio::task::{self, JoinHandle};
 
-use super::{Cell, Entry, Row};
+use super::{Cell, Roster, Row};
+use crate::compare::contender::Plan;
 use crate::compare::contenders;
 use crate::compare::spread::Spread;
 use crate::compare::waiting::{VisitWaiting, Waiting};
-use crate::process;
+use crate::{memory, process};
 
 const BYTES: usize = 4 << 10;
 const WORKERS: usize = 2;
@@ -32,7 +33,8 @@ fn row(shape: Shape, hold: Hold) -> Row {
     let Shape { tasks, buffers } = shape;
     let name = format!("waiting/{tasks}:{buffers}/{}", hold.name());
     let operation = format!("4KiB acquired, touched, {}dropped by one of {tasks} tasks for {buffers}", hold.words());
-    let row = Row::of(name, operation, Box::new(move || entries(shape, hold)));
+    let needs = memory::charged(&shape.plan().out);
+    let row = Row::of(name, operation, needs, Box::new(move |roster| enter(roster, shape, hold)));
     row.operations(tasks as u64).threads(WORKERS, (LEAST / tasks) as u64)
 }
 
@@ -40,6 +42,12 @@ fn row(shape: Shape, hold: Hold) -> Row {
 struct Shape {
     tasks: usize,
     buffers: usize,
+}
+
+impl Shape {
+    fn plan(self) -> Plan {
+        Plan { out: vec![BYTES; self.buffers], threads: WORKERS, ..Plan::of(&[BYTES]) }
+    }
 }
 
 /// What a task does while it holds a buffer.
@@ -92,10 +100,8 @@ fn spin(span: Duration) {
 }
 
 /// All on the same workers.
-fn entries(shape: Shape, hold: Hold) -> Vec<Entry> {
-    let mut all = All { shape, hold, runtime: Arc::new(runtime()), entries: Vec::new() };
-    contenders::each_waiting(&mut all);
-    all.entries
+fn enter(roster: &mut Roster<'_>, shape: Shape, hold: Hold) {
+    contenders::each_waiting(&mut All { shape, hold, runtime: Arc::new(runtime()), roster });
 }
 
 /// Workers stay on processors of their own, like the threads of the handover rows.
@@ -105,19 +111,19 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(WORKERS).on_thread_start(settle).build().expect("threads")
 }
 
-struct All {
+struct All<'a, 'r> {
     shape: Shape,
     hold: Hold,
     runtime: Arc<Runtime>,
-    entries: Vec<Entry>,
+    roster: &'a mut Roster<'r>,
 }
 
-impl VisitWaiting for All {
+impl VisitWaiting for All<'_, '_> {
     fn visit<W: Waiting>(&mut self) {
-        let pool = Arc::new(W::new(self.shape.buffers, BYTES));
-        let contest =
-            Contest { pool, tasks: self.shape.tasks, hold: self.hold, runtime: self.runtime.clone(), waits: None };
-        self.entries.push(Entry { contender: W::NAME, kind: W::KIND, cell: Ok(Box::new(contest)) });
+        let (tasks, hold, runtime) = (self.shape.tasks, self.hold, self.runtime.clone());
+        let plan = self.roster.plan(self.shape.plan());
+        let contest = || Contest { pool: Arc::new(W::new(&plan)), tasks, hold, runtime, waits: None };
+        self.roster.add(W::NAME, W::KIND, || Ok(Box::new(contest())));
     }
 }
 
@@ -231,8 +237,7 @@ mod tests {
 
     use super::*;
 
-    const BUFFERS: usize = 2;
-    const TASKS: usize = 4;
+    const SHAPE: Shape = Shape { tasks: 4, buffers: 2 };
     const ACQUIRES: u64 = 100;
 
     struct Promises;
@@ -246,7 +251,7 @@ mod tests {
 
     fn all_buffers_are_out_at_times_and_each_only_once<W: Waiting>() {
         let runtime = runtime();
-        let shared = Arc::new((W::new(BUFFERS, BYTES), Mutex::new(HashSet::new())));
+        let shared = Arc::new((W::new(&SHAPE.plan()), Mutex::new(HashSet::new())));
         let use_them = |shared: Arc<(W, Mutex<HashSet<usize>>)>| async move {
             let (pool, out) = &*shared;
             let mut peak = 0;
@@ -261,16 +266,17 @@ mod tests {
             }
             peak
         };
-        let tasks: Vec<_> = (0..TASKS).map(|_| runtime.spawn(use_them(shared.clone()))).collect();
+        let tasks: Vec<_> = (0..SHAPE.tasks).map(|_| runtime.spawn(use_them(shared.clone()))).collect();
         let peak = tasks.into_iter().map(|task| runtime.block_on(task).unwrap()).max();
-        assert_eq!(peak, Some(BUFFERS), "{}", W::NAME);
+        assert_eq!(peak, Some(SHAPE.buffers), "{}", W::NAME);
     }
 
     fn every_acquire_is_watched<W: Waiting>() {
-        let pool = Arc::new(W::new(BUFFERS, BYTES));
-        let contest = Contest { pool, tasks: TASKS, hold: Hold::Yield, runtime: Arc::new(runtime()), waits: None };
+        let pool = Arc::new(W::new(&SHAPE.plan()));
+        let contest =
+            Contest { pool, tasks: SHAPE.tasks, hold: Hold::Yield, runtime: Arc::new(runtime()), waits: None };
         let (elapsed, waits) = contest.run::<Watched>(ACQUIRES);
-        assert_eq!(waits.len(), TASKS * ACQUIRES as usize, "{}", W::NAME);
+        assert_eq!(waits.len(), SHAPE.tasks * ACQUIRES as usize, "{}", W::NAME);
         assert!(waits.iter().all(|&wait| u128::from(wait) <= elapsed.as_nanos()), "{}", W::NAME);
         assert!(contest.run::<Unwatched>(ACQUIRES).1.is_empty(), "{}", W::NAME);
     }

@@ -27,9 +27,12 @@ struct Zeroed {
 }
 
 impl Pattern for Zeroed {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { zeroed: true, ..Plan::of(&[BYTES]) };
-        let (pool, size, exposed) = (C::new(&plan)?, plan.size(), self.exposed);
+    fn plan(&self) -> Plan {
+        Plan { zeroed: true, ..Plan::of(&[BYTES]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size, exposed) = (C::new(plan)?, plan.size(), self.exposed);
         Ok(Box::new(move |iterations| {
             let size = black_box(size);
             let begin = Instant::now();

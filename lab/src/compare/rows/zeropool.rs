@@ -64,10 +64,13 @@ fn untouched<C: Contender>(pool: &C, size: Size) {
 struct PingPong;
 
 impl Pattern for PingPong {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         let knobs = Knobs { thread_cache: Some(10), prefill: Some((20, MIB)), ..Knobs::default() };
-        let plan = Plan { zeropool: knobs, ..Plan::of(&[KIB, MIB]) };
-        let pool = C::new(&plan)?;
+        Plan { zeropool: knobs, out: vec![KIB, MIB], ..Plan::of(&[KIB, MIB]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pool = C::new(plan)?;
         let sizes: Vec<_> = plan.sizes().collect();
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
@@ -87,10 +90,13 @@ impl Pattern for PingPong {
 struct HotCold;
 
 impl Pattern for HotCold {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         let knobs = Knobs { thread_cache: Some(10), prefill: Some((10, 64 * KIB)), ..Knobs::default() };
-        let plan = Plan { zeropool: knobs, idle: 3, ..Plan::of(&[64 * KIB]) };
-        let (pool, size) = (C::new(&plan)?, plan.size());
+        Plan { zeropool: knobs, idle: 3, out: vec![64 * KIB; 3], ..Plan::of(&[64 * KIB]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size) = (C::new(plan)?, plan.size());
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
             for _ in 0..iterations {
@@ -109,10 +115,13 @@ impl Pattern for HotCold {
 struct MultiSize;
 
 impl Pattern for MultiSize {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
+    fn plan(&self) -> Plan {
         let knobs = Knobs { thread_cache: Some(15), ..Knobs::default() };
-        let plan = Plan { zeropool: knobs, ..Plan::of(&[4 * KIB, 64 * KIB, MIB]) };
-        let pool = C::new(&plan)?;
+        Plan { zeropool: knobs, ..Plan::of(&[4 * KIB, 64 * KIB, MIB]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let pool = C::new(plan)?;
         let sizes: Vec<_> = plan.sizes().collect();
         Ok(Box::new(move |iterations| {
             let begin = Instant::now();
@@ -134,9 +143,14 @@ struct Crew {
 }
 
 impl Pattern for Crew {
-    fn cell<C: Contender>(&self) -> Result<Box<dyn Cell>, Cannot> {
-        let plan = Plan { threads: self.threads, idle: self.threads, zeropool: self.knobs, ..Plan::of(&[self.bytes]) };
-        let (pool, size, gets, pages) = (C::new(&plan)?, plan.size(), self.gets, self.pages);
+    fn plan(&self) -> Plan {
+        let threads = self.threads;
+        let out = vec![self.bytes; threads];
+        Plan { threads, idle: threads, out, zeropool: self.knobs, ..Plan::of(&[self.bytes]) }
+    }
+
+    fn cell<C: Contender>(&self, plan: &Plan) -> Result<Box<dyn Cell>, Cannot> {
+        let (pool, size, gets, pages) = (C::new(plan)?, plan.size(), self.gets, self.pages);
         let threads = self.threads;
         let get = move |pool: &C| {
             let mut buf = pool.get(size);
