@@ -60,7 +60,7 @@ pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
 /// Hatches in the first row of a tree's.
 pub(crate) const FIRST_HATCHES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Slots in the first segment of a slot table.
-pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 32 };
+pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 8 };
 
 /// A place in a magazine. Owner and robber never use one at the same time, but a relaxed atomic costs nothing and
 /// spares the argument for every stale glance; under loom it is a plain cell, so that models report any use that the
