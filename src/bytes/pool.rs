@@ -1,4 +1,6 @@
-//! The pool of byte buffers: which class serves a request, and where memory comes from when no slot is idle.
+//! The pool of byte buffers: how one is built, and what is asked of it.
+
+mod keeper;
 
 use std::alloc::Layout;
 use std::fmt;
@@ -7,25 +9,25 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use crate::bytes::SizeClasses;
-use crate::bytes::buf::{Held, PooledBuf, Taken, taken};
+use crate::bytes::buf::{PooledBuf, Taken, taken};
 use crate::bytes::many;
 use crate::bytes::order;
 use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::core::{CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
 use crate::engine::panics;
-use crate::engine::spare::Spare;
 use crate::engine::store::Keeping;
-use crate::memory::{MemorySource, Source, Want, os};
-use crate::policy::acquire::{Acquire, Site, Waits};
-use crate::policy::budget::{self, Amount, Node};
-use crate::policy::builder::{BufferPoolBuilder, Overflow};
+use crate::memory::{MemorySource, Want, os};
+use crate::policy::acquire::{Acquire, Waits};
+use crate::policy::builder::BufferPoolBuilder;
 use crate::policy::error::{BuildError, Error};
 use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
+
+pub(crate) use keeper::ByteKeeper;
 
 /// A pool of byte buffers in size classes.
 ///
@@ -58,121 +60,6 @@ impl RefUnwindSafe for BufferPool {}
 
 /// The core of a byte pool.
 pub(crate) type ByteCore = CoreOf<ByteKeeper>;
-
-/// What a byte pool keeps besides its slots.
-#[derive(Debug)]
-pub(crate) struct ByteKeeper {
-    classes: SizeClasses,
-    /// Zeroed before it lies idle.
-    wipes: bool,
-    /// [`BufferPool::close`] was called; the pool may also be shut because its last handle is gone.
-    closed: AtomicBool,
-    max_request: usize,
-    alignment: usize,
-    /// One for each class, and behind them one for all larger requests and one for what is outside the budget.
-    sources: Box<[Source]>,
-    /// What is charged for memory.
-    leaf: Arc<Node>,
-    overflow: Overflow,
-    waits: Arc<Waits>,
-    /// None where idle memory stays.
-    upkeep: Option<Arc<Upkeep>>,
-    lists: Lists<PooledBuf>,
-    /// The options, for `Debug`.
-    builder: BufferPoolBuilder,
-}
-
-impl Keeper for ByteKeeper {
-    type Content = Held;
-
-    fn vacate(&self, held: &Held, class: usize) -> usize {
-        let layout = Layout::from_size_align(held.capacity(), self.alignment).expect("as the block was made");
-        taken::release(&self.sources[class], held, layout);
-        if class != self.unpooled() {
-            self.leaf.release(Amount::bytes(layout.size()));
-        }
-        layout.size()
-    }
-
-    fn offer(&self, core: &Core, spare: Spare) {
-        budget::offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
-    }
-
-    fn tidy(&self) {
-        self.sources.iter().for_each(Source::tidy);
-    }
-
-    fn woken(&self) {
-        self.upkeep.iter().for_each(maintenance::wake);
-    }
-
-    fn shut(&self, core: &Core) {
-        self.upkeep.iter().for_each(maintenance::dismiss);
-        self.leaf.leave(core);
-        budget::dismiss(&self.leaf, &self.waits);
-        self.lists.clear();
-    }
-}
-
-impl ByteKeeper {
-    pub(crate) fn classes(&self) -> &SizeClasses {
-        &self.classes
-    }
-
-    pub(crate) fn max_request(&self) -> usize {
-        self.max_request
-    }
-
-    pub(crate) fn wipes(&self) -> bool {
-        self.wipes
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: closing races with requests in any order.
-        self.closed.load(Relaxed)
-    }
-
-    pub(crate) fn source(&self, store: usize) -> &Source {
-        &self.sources[store]
-    }
-
-    /// The store of requests above all classes.
-    fn oversize(&self) -> usize {
-        self.classes.sizes().len()
-    }
-
-    /// The store of what is not charged.
-    pub(crate) fn unpooled(&self) -> usize {
-        self.oversize() + 1
-    }
-
-    pub(crate) fn leaf(&self) -> &Arc<Node> {
-        &self.leaf
-    }
-
-    pub(crate) fn overflow(&self) -> Overflow {
-        self.overflow
-    }
-
-    pub(crate) fn lists(&self) -> &Lists<PooledBuf> {
-        &self.lists
-    }
-
-    pub(crate) fn waits(&self) -> &Arc<Waits> {
-        &self.waits
-    }
-
-    /// The block that serves `size` bytes: its store, and its layout; none when no such block can exist.
-    pub(crate) fn block_for(&self, size: usize) -> Option<(usize, Layout)> {
-        let (store, unit, size) = match self.classes.of(size) {
-            Some(class) => (class.0, self.alignment, self.classes.sizes()[class.0]),
-            None => (self.oversize(), self.alignment.max(os::page_size()), size),
-        };
-        // A power of two, which spares a division.
-        let size = size.checked_add(unit - 1)? & !(unit - 1);
-        Some((store, Layout::from_size_align(size, self.alignment).ok()?))
-    }
-}
 
 impl BufferPool {
     /// A pool with the defaults of [`BufferPoolBuilder`].
@@ -598,127 +485,4 @@ impl fmt::Debug for Handle<ByteKeeper> {
 mod pressed;
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::bytes::request::Recycled;
-    use crate::engine::core::QUARTERS;
-
-    const SIZE: usize = 64 << 10;
-
-    /// A pool that decays when a test ticks.
-    fn pool() -> BufferPool {
-        let builder = BufferPool::builder().size_classes([SIZE]).thread_cache(0).decay(Duration::MAX);
-        builder.maintenance(Maintenance::Manual).build().unwrap()
-    }
-
-    fn spike(pool: &BufferPool, count: usize) {
-        drop(pool.get_many(vec![Recycled(SIZE); count]));
-    }
-
-    fn resident(pool: &BufferPool) -> usize {
-        pool.stats().footprint as usize / SIZE
-    }
-
-    fn tick(pool: &BufferPool) {
-        pool.core.core().tick(1);
-    }
-
-    #[test]
-    fn nothing_decays_before_an_interval_is_over() {
-        let pool = pool();
-        spike(&pool, 100);
-        // The one that is under way, and a whole interval.
-        for quarter in 0..=QUARTERS {
-            assert_eq!(resident(&pool), 100, "quarter {quarter}");
-            tick(&pool);
-        }
-        // One lay in this thread's cache, and was found to lie still.
-        assert_eq!(resident(&pool), 1);
-        (0..QUARTERS).for_each(|_| tick(&pool));
-        assert_eq!(resident(&pool), 0);
-    }
-
-    #[test]
-    fn a_load_that_comes_once_in_an_interval_keeps_what_it_uses() {
-        let pool = pool();
-        spike(&pool, 100);
-        for _ in 0..10 {
-            spike(&pool, 40);
-            (0..QUARTERS).for_each(|_| tick(&pool));
-        }
-        // A batch from the depot may hold more than was asked for.
-        assert!((40..40 + 16).contains(&resident(&pool)), "{}", resident(&pool));
-        assert_eq!(pool.stats().fresh, 100);
-    }
-
-    #[test]
-    fn a_load_that_sinks_gives_back_as_it_sinks() {
-        let pool = pool();
-        for count in [100, 80, 60, 40, 20] {
-            for _ in 0..2 * QUARTERS {
-                spike(&pool, count);
-                tick(&pool);
-            }
-            assert!((count..count + 16).contains(&resident(&pool)), "{} for {count}", resident(&pool));
-        }
-        assert_eq!(pool.stats().fresh, 100);
-    }
-
-    #[test]
-    fn relief_looks_back_a_quarter_at_least_but_not_behind_itself() {
-        let pool = pool();
-        let relieve = || pool.pressure(Pressure::Moderate) / SIZE;
-        spike(&pool, 100);
-        tick(&pool);
-        spike(&pool, 40);
-        tick(&pool);
-        // 40 were needed in the quarter before the tick a moment ago; the magazine has been still since then.
-        assert!((44..=61).contains(&relieve()), "{} stay", resident(&pool));
-        tick(&pool);
-        // That quarter began before the last relief, whose own time has been idle.
-        relieve();
-        assert!(resident(&pool) <= 1, "{} stay", resident(&pool));
-    }
-
-    #[test]
-    fn relief_hides_nothing_from_decay() {
-        let pool = pool();
-        spike(&pool, 100);
-        tick(&pool);
-        for _ in 0..QUARTERS {
-            spike(&pool, 40);
-            // The magazine's slot and the batch it came in go and come.
-            pool.pressure(Pressure::Moderate);
-            spike(&pool, 40);
-            tick(&pool);
-        }
-        assert!((40..40 + 16).contains(&resident(&pool)), "{}", resident(&pool));
-        assert_eq!(pool.stats().fresh, 100);
-    }
-
-    #[test]
-    fn what_is_out_is_not_idle() {
-        let pool = pool();
-        let held = pool.get_many([Recycled(SIZE); 30]);
-        spike(&pool, 10);
-        (0..2 * QUARTERS).for_each(|_| tick(&pool));
-        assert_eq!(resident(&pool), 30);
-        drop(held);
-        tick(&pool);
-        assert_eq!(resident(&pool), 30);
-    }
-
-    #[test]
-    fn a_pool_that_has_nothing_to_give_is_left_alone_until_a_birth() {
-        let pool = pool();
-        let core = || pool.core.core();
-        spike(&pool, 10);
-        assert!(core().tick(1) && !core().fall_asleep());
-        (0..QUARTERS).for_each(|_| tick(&pool));
-        assert!(!core().tick(1) && core().fall_asleep());
-        let _held = pool.get(SIZE);
-        assert!(core().tick(1));
-    }
-}
+mod tests;

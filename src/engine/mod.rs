@@ -15,6 +15,10 @@
 //! | hatch | a word where a spare lies for somebody who waits |
 //! | list | the memory of a batch's handles, kept for the next batch |
 //! | layer | slots of a store that are needed when so many others are; what the clock chooses among |
+//! | clock | what chooses the layers that give way |
+//! | tick | a look at what has lain idle, four times in an interval of decay |
+//! | floor | slots that a pool was built with, and keeps |
+//! | low | the fewest slots that lay in a depot at once since somebody looked |
 //! | rob | to empty another thread's magazine |
 //! | retire | to give up a slot's memory |
 //!

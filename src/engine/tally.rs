@@ -5,6 +5,7 @@ use std::cell::Cell;
 thread_local! {
     static EXCHANGES: Cell<usize> = const { Cell::new(0) };
     static CHARGES: Cell<usize> = const { Cell::new(0) };
+    static BARRIERS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A batch, or several, went into a depot or came out of it.
@@ -15,6 +16,18 @@ pub(super) fn exchange() {
 /// A budget was charged, at however many nodes.
 pub(crate) fn charge() {
     CHARGES.set(CHARGES.get() + 1);
+}
+
+/// All threads of the process passed a barrier.
+pub(super) fn barrier() {
+    BARRIERS.set(BARRIERS.get() + 1);
+}
+
+/// How many barriers `work` makes.
+pub(crate) fn barriers(work: impl FnOnce()) -> usize {
+    let before = BARRIERS.get();
+    work();
+    BARRIERS.get() - before
 }
 
 /// How many exchanges with depots, and how many charges, `work` makes.

@@ -8,21 +8,10 @@ const WEIGHTS: [usize; 3] = [1, 4, 64];
 /// Layers of 16, 4 and 1 slots.
 const MAX_IDLE: usize = 16 * LAYERS;
 
-#[derive(Clone, Debug)]
-struct PlainEntry {
-    store: usize,
-    layer: usize,
-    is_hot: bool,
-    is_resident: bool,
-    is_tested: bool,
-    is_referenced: bool,
-    is_newborn: bool,
-}
-
 /// Entries in a list whose end is its beginning, and hands that are places in it.
 #[derive(Debug, Default)]
 struct PlainClock {
-    circle: Vec<PlainEntry>,
+    circle: Vec<Entry>,
     hands: [usize; 3],
     slots: [usize; 3],
     out: [usize; 3],
@@ -36,11 +25,11 @@ impl PlainClock {
         [16, 4, 1][store]
     }
 
-    fn bytes(entry: &PlainEntry) -> usize {
+    fn bytes(entry: &Entry) -> usize {
         WEIGHTS[entry.store] * Self::depth(entry.store)
     }
 
-    fn sum(&self, counts: impl Fn(&PlainEntry) -> bool) -> usize {
+    fn sum(&self, counts: impl Fn(&Entry) -> bool) -> usize {
         self.circle.iter().filter(|entry| counts(entry)).map(Self::bytes).sum()
     }
 
@@ -61,7 +50,7 @@ impl PlainClock {
         entry.is_resident && entry.layer * Self::depth(entry.store) < self.out[entry.store]
     }
 
-    fn insert(&mut self, entry: PlainEntry) {
+    fn insert(&mut self, entry: Entry) {
         let at = self.hands[Hand::Hot as usize];
         self.circle.insert(at, entry);
         if self.circle.len() > 1 {
@@ -69,7 +58,7 @@ impl PlainClock {
         }
     }
 
-    fn remove(&mut self, at: usize) -> PlainEntry {
+    fn remove(&mut self, at: usize) -> Entry {
         let entry = self.circle.remove(at);
         let len = self.circle.len().max(1);
         for hand in &mut self.hands {
@@ -86,7 +75,7 @@ impl PlainClock {
 
     fn heat(&mut self, at: usize) {
         let entry = self.remove(at);
-        self.insert(PlainEntry { is_hot: true, is_tested: false, is_referenced: false, ..entry });
+        self.insert(Entry { is_hot: true, is_tested: false, is_referenced: false, ..entry });
     }
 
     fn see(&mut self, store: usize, sight: Sight) {
@@ -116,15 +105,7 @@ impl PlainClock {
                     self.cold_room = (self.cold_room + depth * WEIGHTS[store]).min(self.resident());
                     self.heat(at);
                 }
-                None => self.insert(PlainEntry {
-                    store,
-                    layer,
-                    is_hot: false,
-                    is_resident: true,
-                    is_tested: true,
-                    is_referenced: false,
-                    is_newborn,
-                }),
+                None => self.insert(Entry::newly_cold(store, layer, is_newborn)),
             }
         }
     }
