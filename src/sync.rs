@@ -59,6 +59,8 @@ pub(crate) const DEPTH: usize = if cfg!(loom) { 3 } else { 64 };
 pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
 /// Hatches in the first row of a tree's.
 pub(crate) const FIRST_HATCHES: usize = if cfg!(loom) { 2 } else { 16 };
+/// Waiters that are served in one turn of their lines' lock, at most.
+pub(crate) const WOKEN: usize = if cfg!(loom) { 1 } else { 4 };
 /// Slots in the first segment of a slot table.
 pub(crate) const FIRST_SEGMENT: u32 = if cfg!(loom) { 4 } else { 8 };
 

@@ -2,6 +2,7 @@
 //! and one transaction of the budget.
 
 use std::alloc::Layout;
+use std::iter;
 
 use crate::bytes::SizeClass;
 use crate::bytes::buf::{PooledBuf, taken};
@@ -27,7 +28,7 @@ pub(in crate::bytes) fn get<R: Request>(
     while let Some(request) = requests.next() {
         reserve(&mut batch, 1)?;
         let Some(taken) = ahead.hit(request.capacity(), || requests.size_hint().0) else {
-            let rest = list(request, requests)?;
+            let rest = list(iter::once(request).chain(requests))?;
             reserve(&mut batch, rest.len())?;
             get_rest(core, &rest, overflow, &mut batch)?;
             break;
@@ -75,7 +76,12 @@ fn common_class<R: Request>(core: &ByteCore, requests: &[R]) -> Option<SizeClass
 
 /// What these requests need, by class.
 pub(in crate::bytes) fn parts<R: Request>(core: &ByteCore, requests: &[R]) -> Result<Vec<Part>, Error> {
-    Ok(groups(core, requests)?.iter().map(Group::part).collect())
+    let groups = groups(core, requests)?;
+    let mut parts = Vec::new();
+    let requested = groups.len() * size_of::<Part>();
+    parts.try_reserve_exact(groups.len()).map_err(|_| Error::OutOfMemory { requested })?;
+    parts.extend(groups.iter().map(Group::part));
+    Ok(parts)
 }
 
 /// Buffers for all of these requests, from what was granted for them.
@@ -87,7 +93,6 @@ pub(in crate::bytes) fn redeem<R: Request>(
     let (spares, charged) = grant.into_parts();
     // First of all, for what was granted must not be lost by an error.
     let mut reservation = core.keeper().leaf().reserved(charged);
-    let spares: Vec<_> = spares.collect();
     let mut groups = groups(core, requests)?;
     for spare in spares {
         let group = groups.iter_mut().find(|group| group.store == spare.class() && group.lacks() > 0);
@@ -245,10 +250,10 @@ fn reserve(batch: &mut PooledBatch<PooledBuf>, additional: usize) -> Result<(), 
 }
 
 /// All of these requests; an error when there is no memory for the list.
-fn list<R: Request>(first: R, others: impl Iterator<Item = R>) -> Result<Vec<R>, Error> {
+pub(in crate::bytes) fn list<R: Request>(requests: impl Iterator<Item = R>) -> Result<Vec<R>, Error> {
     let mut listed = Vec::new();
-    let mut missing = others.size_hint().0.saturating_add(1);
-    for request in std::iter::once(first).chain(others) {
+    let mut missing = requests.size_hint().0;
+    for request in requests {
         if listed.len() == listed.capacity() {
             let out_of_memory = Error::OutOfMemory { requested: size_of::<R>() * (listed.len() + 1) };
             listed.try_reserve(missing.max(1)).map_err(|_| out_of_memory)?;

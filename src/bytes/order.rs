@@ -54,14 +54,19 @@ impl One {
 pub struct Many {
     core: Handle<ByteKeeper>,
     wishes: Vec<Wish>,
+    /// Why they are not all of those that there were.
+    refused: Option<Error>,
 }
 
 pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish) -> One {
     One { core, wish, block: None }
 }
 
-pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: Vec<Wish>) -> Many {
-    Many { core, wishes }
+pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: impl Iterator<Item = Wish>) -> Many {
+    match many::list(wishes) {
+        Ok(wishes) => Many { core, wishes, refused: None },
+        Err(error) => Many { core, wishes: Vec::new(), refused: Some(error) },
+    }
 }
 
 fn site(core: &Handle<ByteKeeper>) -> Site<'_> {
@@ -115,6 +120,9 @@ impl Deliver for PooledBatch<PooledBuf> {
     }
 
     fn try_now(order: &mut Many) -> Result<Self, Error> {
+        if let Some(refused) = order.refused.take() {
+            return Err(refused);
+        }
         many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)
     }
 
@@ -123,7 +131,7 @@ impl Deliver for PooledBatch<PooledBuf> {
     }
 
     fn demand(order: &mut Many) -> Result<Demand, Error> {
-        many::parts(&order.core, &order.wishes).map(Demand::of_parts)
+        many::parts(&order.core, &order.wishes).and_then(Demand::of_parts)
     }
 
     fn redeem(order: &mut Many, grant: Grant) -> Option<Result<Self, Error>> {

@@ -272,7 +272,7 @@ impl BufferPool {
     /// # Ok::<(), millpond::Error>(())
     /// ```
     pub fn acquire_many<R: Request>(&self, requests: impl IntoIterator<Item = R>) -> Acquire<PooledBatch<PooledBuf>> {
-        Acquire::new(order::many(self.core.clone(), requests.into_iter().map(|request| request.wish()).collect()))
+        Acquire::new(order::many(self.core.clone(), requests.into_iter().map(|request| request.wish())))
     }
 
     /// Gives idle memory back to the system until at most `keep_bytes` of this pool lie idle; how many bytes were freed.

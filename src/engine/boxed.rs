@@ -13,6 +13,13 @@ pub(super) fn try_new<T>(value: T) -> Option<NonNull<T>> {
     Some(place)
 }
 
+/// As [`try_new`], for owners that are not shared.
+pub(crate) fn try_box<T>(value: T) -> Option<Box<T>> {
+    let place = try_new(value)?;
+    // SAFETY: a valid value in memory of the global allocator, with T's layout, and nobody else knows of it.
+    Some(unsafe { Box::from_raw(place.as_ptr()) })
+}
+
 /// Ends the value and frees its memory, that also when the value's destructor unwinds.
 ///
 /// # Safety

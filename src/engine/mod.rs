@@ -29,7 +29,7 @@
 
 mod barrier;
 pub(crate) mod batch;
-mod boxed;
+pub(crate) mod boxed;
 pub(crate) mod cache;
 mod clock;
 pub(crate) mod core;

@@ -165,6 +165,16 @@ impl Head {
         self.link.load(Acquire) & ((1 << INDEX_BITS) - 1)
     }
 
+    /// Remembers the index of another slot in hand. Only the slot's holder may ask.
+    pub(super) fn chain(&self, next: u32) {
+        self.followers[0].set(next);
+    }
+
+    /// What was remembered last. Only the slot's holder may ask.
+    pub(super) fn chained(&self) -> u32 {
+        self.followers[0].get()
+    }
+
     /// The indices of the batch this slot leads, itself left out. Only the slot's holder may ask.
     pub(super) fn followers(&self) -> impl Iterator<Item = u32> + '_ {
         // Relaxed: written by who held the slot before, who handed it over.

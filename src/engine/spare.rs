@@ -1,4 +1,4 @@
-//! A slot between two places: what is offered to those who wait for memory.
+//! Slots between two places: what is offered to those who wait for memory.
 
 use std::mem;
 use std::ptr::{self, NonNull};
@@ -40,6 +40,53 @@ impl Spare {
         let store = unsafe { slot.head() }.store();
         // SAFETY: in hand, and not used again where it is taken.
         if unsafe { Store::shelve(store, slot) } { Ok(()) } else { Err(Spare(slot)) }
+    }
+}
+
+/// The index of no slot.
+const NO_SLOT: u32 = 0;
+
+/// Spares of one pool, the last first. They are linked by their own headers, so that none is lost for want of memory to
+/// list it in. Dropped, they are retired.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Option<Spare>);
+
+impl Spares {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Adds one, of the same pool as the others.
+    pub(crate) fn add(&mut self, spare: Spare) {
+        // SAFETY: held, so its table is there.
+        let next = self.0.take().map_or(NO_SLOT, |next| unsafe { next.into_slot().head() }.index());
+        // SAFETY: as above.
+        unsafe { spare.0.head() }.chain(next);
+        self.0 = Some(spare);
+    }
+}
+
+impl Iterator for Spares {
+    type Item = Spare;
+
+    fn next(&mut self) -> Option<Spare> {
+        let spare = self.0.take()?;
+        // SAFETY: held, so its table is there.
+        let head = unsafe { spare.0.head() };
+        let next = head.chained();
+        if next != NO_SLOT {
+            // SAFETY: as above; the store is its pool's, which slots in hand keep.
+            let table = unsafe { &*head.store() }.core().table();
+            // SAFETY: the index of a slot of this pool, see `add`, which is in hand since then.
+            self.0 = Some(Spare(unsafe { table.slot(next) }));
+        }
+        Some(spare)
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        self.for_each(drop);
     }
 }
 

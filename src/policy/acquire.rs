@@ -49,6 +49,8 @@ pub struct Acquire<H: Awaited> {
 
 enum State {
     New,
+    /// It cannot be served at once.
+    Refused,
     Waits(Place),
     Done,
 }
@@ -197,7 +199,7 @@ impl<H: Awaited> Acquire<H> {
     /// # Ok::<(), millpond::Error>(())
     /// ```
     pub fn wait(self) -> Result<H, Error> {
-        self.block(Instant::now(), None)
+        self.block(None)
     }
 
     /// Blocks this thread until the request is served or the time is up. Zero is one try.
@@ -207,7 +209,7 @@ impl<H: Awaited> Acquire<H> {
     pub fn wait_timeout(self, timeout: Duration) -> Result<H, Error> {
         let began = Instant::now();
         // A time that no clock can show never comes.
-        self.block(began, began.checked_add(timeout))
+        self.block(began.checked_add(timeout).map(|deadline| (began, deadline)))
     }
 
     /// Blocks this thread until the request is served or the time has come.
@@ -215,34 +217,57 @@ impl<H: Awaited> Acquire<H> {
     /// # Errors
     /// As [`wait_timeout`](Self::wait_timeout).
     pub fn wait_deadline(self, deadline: Instant) -> Result<H, Error> {
-        self.block(Instant::now(), Some(deadline))
+        self.block(Some((Instant::now(), deadline)))
     }
 
-    fn block(mut self, began: Instant, deadline: Option<Instant>) -> Result<H, Error> {
+    /// Blocks this thread until it is served; or from the first time to the second.
+    #[inline]
+    fn block(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
+        if let Some(result) = self.serve_at_once() {
+            panics::resume();
+            return result;
+        }
+        self.state = State::Refused;
+        self.park(time)
+    }
+
+    fn park(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
                 return result;
             }
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => {
+            let Some((began, deadline)) = time else {
+                thread::park();
+                continue;
+            };
+            match deadline.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => {
                     return Err(Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() });
                 }
-                Some(left) => thread::park_timeout(left),
+                left => thread::park_timeout(left),
             }
         }
+    }
+
+    /// What a request gets that does not wait; none if it has to.
+    #[inline]
+    fn serve_at_once(&mut self) -> Option<Result<H, Error>> {
+        if H::finds_line(&self.order) {
+            return None;
+        }
+        Some(H::try_now(&mut self.order)).filter(|now| !now.as_ref().is_err_and(Error::is_for_now))
     }
 
     fn step(&mut self, waker: &Waker) -> Poll<Result<H, Error>> {
         let mut ticket = None;
         let mut polled = match &mut self.state {
-            State::New if H::finds_line(&self.order) => self.stand(ticket, waker),
-            State::New => match H::try_now(&mut self.order) {
-                Err(error) if error.is_for_now() => self.stand(ticket, waker),
-                now => return Poll::Ready(now),
+            State::New => match self.serve_at_once() {
+                Some(now) => return Poll::Ready(now),
+                None => self.stand(ticket, waker),
             },
+            State::Refused => self.stand(ticket, waker),
             &mut State::Waits(place) => {
                 ticket = Some(place.ticket);
                 let fetched = fetch(H::site(&self.order).leaf, place, waker);
@@ -310,7 +335,7 @@ impl<H: Awaited> Drop for Acquire<H> {
 impl<H: Awaited> fmt::Debug for Acquire<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::New => "not asked yet",
+            State::New | State::Refused => "not asked yet",
             State::Waits(_) => "in line",
             State::Done => "done",
         };

@@ -1,9 +1,11 @@
 //! What somebody waits for, and what it gets.
 #![allow(clippy::box_collection, reason = "what is rare takes one word")]
 
+use crate::engine::boxed::try_box;
 use crate::engine::core::Core;
-use crate::engine::spare::Spare;
+use crate::engine::spare::{Spare, Spares};
 use crate::policy::budget::node::Amount;
+use crate::policy::error::Error;
 
 /// Slots of one class.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +37,15 @@ impl Demand {
         Demand { first: Part { class, count, each }, more: None }
     }
 
-    pub(crate) fn of_parts(mut parts: Vec<Part>) -> Self {
+    /// All of these; an error when there is no memory for the list.
+    pub(crate) fn of_parts(mut parts: Vec<Part>) -> Result<Self, Error> {
         let first = parts.pop().unwrap_or(Part { class: 0, count: 0, each: Amount::default() });
-        Demand { first, more: (!parts.is_empty()).then(|| Box::new(parts)) }
+        let mut demand = Demand { first, more: None };
+        if !parts.is_empty() {
+            let out_of_memory = Error::OutOfMemory { requested: size_of::<Vec<Part>>() };
+            demand.more = Some(try_box(parts).ok_or(out_of_memory)?);
+        }
+        Ok(demand)
     }
 
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
@@ -69,12 +77,13 @@ impl Demand {
     }
 }
 
-/// What a waiter got: slots, and the charge for those that must still be born.
+/// What a waiter got: slots, and the charge for those that must still be born. Nothing is allocated for it, as who grants it
+/// may be returning a buffer, and could not tell anybody that there is no memory.
 #[derive(Debug, Default)]
 pub struct Grant {
+    /// Mostly all there is. Apart from the others, as these are linked, and one alone need not be touched.
     first: Option<Spare>,
-    /// None in the common case; boxed like a demand's.
-    more: Option<Box<Vec<Spare>>>,
+    more: Spares,
     pub(super) charged: Amount,
 }
 
@@ -90,7 +99,7 @@ impl Grant {
     fn add(&mut self, spare: Spare) {
         match self.first {
             None => self.first = Some(spare),
-            Some(_) => self.more.get_or_insert_default().push(spare),
+            Some(_) => self.more.add(spare),
         }
     }
 
@@ -115,13 +124,13 @@ impl Grant {
     #[inline]
     pub(crate) fn into_one(self) -> Result<Spare, Grant> {
         match self {
-            Grant { first: Some(spare), more: None, charged } if charged.is_nothing() => Ok(spare),
+            Grant { first: Some(spare), more, charged } if more.is_empty() && charged.is_nothing() => Ok(spare),
             other => Err(other),
         }
     }
 
     /// The slots, and what is charged for others.
     pub(crate) fn into_parts(self) -> (impl Iterator<Item = Spare>, Amount) {
-        (self.first.into_iter().chain(self.more.into_iter().flat_map(|more| *more)), self.charged)
+        (self.first.into_iter().chain(self.more), self.charged)
     }
 }

@@ -18,6 +18,10 @@
 //!
 //! One lock guards all lines of a tree. It is taken by those who wait, and by others only while somebody waits or did a
 //! moment ago. No user code runs under it: wakers are called, and slots given up, afterwards.
+//!
+//! Who serves others may be returning a buffer and must not fail, so it allocates nothing. Those who come to wait make the
+//! room for what is done to them; what is left to do after the lock has few places, and who has filled them takes the lock
+//! again for the rest.
 
 mod hatches;
 mod queue;
@@ -30,13 +34,13 @@ use std::time::Instant;
 
 use crate::engine::core::{CoreRef, Reach};
 use crate::engine::panics;
-use crate::engine::spare::Spare;
+use crate::engine::spare::{Spare, Spares};
 use crate::policy::acquire::{Site, Waited, Waits};
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::line::hatches::Hatches;
 use crate::policy::budget::node::Node;
 use crate::policy::error::Error;
-use crate::sync::{AtomicBool, AtomicUsize, LAST_KEY, Mutex, MutexGuard, Ordering::*, fence, locked};
+use crate::sync::{AtomicBool, AtomicUsize, LAST_KEY, Mutex, MutexGuard, Ordering::*, WOKEN, fence, locked};
 
 /// The lines of one budget tree.
 pub(crate) struct Tree {
@@ -63,12 +67,17 @@ struct Queue {
     /// Those of others.
     far: Vec<Line>,
     entries: Vec<Entry>,
-    /// Keys of entries that are over, or were.
+    /// Keys of entries that are over, or were. Has room for all.
     over: VecDeque<u32>,
     /// All pools of the tree. An entry names its pool by the place here, because a hold on it would be two writes to
     /// memory that every thread at work on the pool reads.
     pools: Vec<Option<Pool>>,
+    /// Has room for all.
     free_pools: Vec<u32>,
+    /// Pools of those who stood above a minimum until a moment ago: others may have waited for them under it. Has room for
+    /// all.
+    unblocked: Vec<u32>,
+    /// Has room for all.
     free_lines: Vec<usize>,
     /// How often attention was lowered in a pool of this tree, or a pool joined it.
     changed: u64,
@@ -81,6 +90,8 @@ struct Pool {
     leaf: Arc<Node>,
     core: CoreRef,
     waits: Arc<Waits>,
+    /// It is in the list of those.
+    is_unblocked: bool,
 }
 
 /// Keys of the first and the last entry.
@@ -94,7 +105,6 @@ struct Line {
 #[repr(align(128))]
 struct Entry {
     ticket: u64,
-    demand: Demand,
     since: Instant,
     /// The number of its pool, or [`NO_POOL`] when that has left the tree.
     pool: u32,
@@ -142,9 +152,9 @@ impl Key {
 }
 
 enum State {
-    Standing(Waker),
-    Granted(Box<Grant>),
-    Failed(Box<Error>),
+    Standing(Demand, Waker),
+    Granted(Grant),
+    Failed(Error),
     /// What it got was put into its hatch, or has been fetched.
     Over,
 }
@@ -157,24 +167,18 @@ enum Outcome {
     Stays,
 }
 
-/// What is done when the lock is free again. Small where one waiter is woken, which is the common case.
+/// What is done when the lock is free again.
 #[derive(Default)]
 struct Aftermath {
     /// When waits end that end now. Read before the lock is taken where one probably will.
     now: Option<Instant>,
-    woken: Option<Waker>,
-    more: Option<Box<More>>,
-}
-
-#[derive(Default)]
-struct More {
-    woken: Vec<Waker>,
+    woken: [Option<Waker>; WOKEN],
     /// To be given up.
-    spares: Vec<Spare>,
+    spares: Spares,
     /// Where somebody has come to stand who stood elsewhere.
-    search: Vec<Arc<Node>>,
-    /// The leaves of those who stood above a minimum, under which others may have waited for them.
-    unblocked: Vec<Arc<Node>>,
+    search: Option<Arc<Node>>,
+    /// For want of room here not all were served that might be.
+    is_cut: bool,
 }
 
 impl Aftermath {
@@ -187,39 +191,33 @@ impl Aftermath {
         *self.now.get_or_insert_with(Instant::now)
     }
 
-    fn more(&mut self) -> &mut More {
-        self.more.get_or_insert_default()
+    /// Whether all that one attempt may leave to do fits in.
+    fn has_room(&self) -> bool {
+        self.woken[WOKEN - 1].is_none() && self.search.is_none() && self.spares.is_empty()
     }
 
     fn wake(&mut self, waker: Waker) {
-        match self.woken {
-            None => self.woken = Some(waker),
-            Some(_) => self.more().woken.push(waker),
-        }
+        let place = self.woken.iter_mut().find(|place| place.is_none());
+        *place.expect("there is room, or nobody is served") = Some(waker);
+    }
+
+    fn search(&mut self, at: Arc<Node>) {
+        debug_assert!(self.search.is_none(), "there is room, or nobody is served");
+        self.search = Some(at);
     }
 
     fn give_up(&mut self, spare: Spare) {
-        self.more().spares.push(spare);
+        self.spares.add(spare);
     }
 
+    /// Does it; whether there are others to be served.
+    #[must_use]
     #[inline]
-    fn run(self) {
-        if let Some(waker) = self.woken {
-            wake(waker);
-        }
-        if let Some(more) = self.more {
-            (*more).run();
-        }
-    }
-}
-
-impl More {
-    #[cold]
-    fn run(self) {
-        self.woken.into_iter().for_each(wake);
+    fn run(self) -> bool {
+        self.woken.into_iter().flatten().for_each(wake);
         drop(self.spares);
         self.search.iter().for_each(search);
-        self.unblocked.iter().for_each(serve);
+        self.is_cut
     }
 }
 
@@ -254,7 +252,7 @@ impl Tree {
     pub(super) fn join(&self, leaf: &Arc<Node>, core: CoreRef, waits: &Arc<Waits>, work: impl FnOnce()) {
         let mut queue = self.lock();
         queue.changed += 1;
-        waits.join(queue.add_pool(Pool { leaf: leaf.clone(), core, waits: waits.clone() }));
+        waits.join(queue.add_pool(Pool { leaf: leaf.clone(), core, waits: waits.clone(), is_unblocked: false }));
         work();
         drop(queue);
     }
@@ -272,6 +270,8 @@ impl Tree {
         let mut queue = self.lock();
         queue.free_lines.pop().unwrap_or_else(|| {
             queue.made_lines += 1;
+            let missing = queue.made_lines - queue.free_lines.len();
+            queue.free_lines.reserve(missing);
             if queue.made_lines > queue.near.len() {
                 queue.far.push(Line::default());
             }
@@ -308,7 +308,8 @@ pub(crate) fn stand(site: Site<'_>, demand: Demand, ticket: Option<u64>, waker: 
     if let Some(error) = never() {
         return Err(error);
     }
-    let mut after = Aftermath::default();
+    // Dropped without the lock, as the others.
+    let mut refused = Spares::default();
     // Cloned, and dropped if it is not kept, without the lock.
     let mut entry = Entry::new(leaf, demand, waker.clone());
     let hint = LAST_KEY.with(|last| last.get());
@@ -325,23 +326,25 @@ pub(crate) fn stand(site: Site<'_>, demand: Demand, ticket: Option<u64>, waker: 
         }
     }
     let ticket = entry.ticket;
-    let depth = match queue.try_newcomer(site, &entry, &mut after) {
+    let depth = match queue.try_newcomer(site, &entry, &mut refused) {
         Ok(grant) => {
             queue.count_out(leaf.tree());
-            drop(queue);
-            after.run();
             return Ok(Stood::Granted(grant));
         }
         Err(depth) => depth,
     };
+    let Ok(key) = queue.free_key(hint, leaf.tree()) else {
+        queue.count_out(leaf.tree());
+        return Err(Error::OutOfMemory { requested: total.bytes });
+    };
     core.be_restless();
     let at = at(leaf, depth);
     entry.stand_at(at, depth);
-    let key = queue.add(entry, hint, leaf);
+    queue.add(entry, key);
     let searched = at.raised().load(Relaxed);
     let missing = queue.missing_to(key, at);
     drop(queue);
-    after.run();
+    drop(refused);
     // Where there is no other pool, its own depots are all that may hold something by now.
     if !searched || missing > 0 && !(at.is_sole() && core.reclaim(missing, Reach::Depots) == 0) {
         search(at);
@@ -371,8 +374,8 @@ fn fetch_slowly(leaf: &Arc<Node>, place: Place, waker: &Waker) -> Poll<Result<Gr
     loop {
         let mut queue = leaf.tree().lock();
         match &mut queue.entries[place.key].state {
-            State::Standing(kept) if kept.will_wake(waker) => return Poll::Pending,
-            State::Standing(kept) => {
+            State::Standing(_, kept) if kept.will_wake(waker) => return Poll::Pending,
+            State::Standing(_, kept) => {
                 if let Some(new) = &mut other {
                     mem::swap(kept, new);
                 }
@@ -400,8 +403,8 @@ pub(crate) fn leave(site: Site<'_>, place: Place) {
     let depth = queue.entries[place.key].depth;
     let state = queue.give_up(place.key, now);
     drop(queue);
-    if let State::Standing(waker) = state {
-        drop(waker);
+    if let State::Standing(..) = state {
+        drop(state);
         serve(leaf);
         // What lay ready for it may be of use to those who wait above, too.
         at(leaf, depth as usize).path().for_each(press);
@@ -475,9 +478,13 @@ fn press_covered(leaf: &Arc<Node>) {
 
 /// Serves those who wait for what was released at `from`.
 pub(super) fn serve(from: &Arc<Node>) {
-    let mut after = Aftermath::default();
-    from.tree().lock().serve(from, &mut after);
-    after.run();
+    loop {
+        let mut after = Aftermath::default();
+        from.tree().lock().serve(from, &mut after);
+        if !after.run() {
+            return;
+        }
+    }
 }
 
 /// Serves those who wait for what a charge at `leaf` changed above a minimum: it may have given something back to a parent,
@@ -492,16 +499,30 @@ pub(crate) fn offer(site: Site<'_>, spare: Spare) {
     let tree = site.leaf.tree();
     let mut after = Aftermath::of(site.leaf);
     tree.lock().offer(site, spare, &mut after);
-    after.run();
+    if after.run() {
+        serve(site.leaf);
+    }
 }
 
 /// A pool is shut, and leaves the tree: tells all who wait for its memory.
 pub(crate) fn dismiss(leaf: &Arc<Node>, waits: &Waits) {
-    let mut after = Aftermath::default();
-    let left = leaf.tree().lock().dismiss(waits, &mut after);
-    after.run();
-    // The hold on the core, without the lock.
-    drop(left);
+    let queue = leaf.tree().lock();
+    // Nobody comes to wait for it from now on.
+    let number = waits.leave();
+    drop(queue);
+    if let Some(pool) = number {
+        let mut keys = 0..;
+        loop {
+            let mut after = Aftermath::default();
+            leaf.tree().lock().fail(pool, &mut keys, &mut after);
+            if !after.run() {
+                break;
+            }
+        }
+        let left = leaf.tree().lock().remove_pool(pool);
+        // The hold on the core, without the lock.
+        drop(left);
+    }
     if leaf.tree().has_waiters() {
         serve(leaf);
         leaf.path().for_each(press);
@@ -522,7 +543,6 @@ impl Entry {
     fn new(leaf: &Node, demand: Demand, waker: Waker) -> Self {
         Entry {
             ticket: 0,
-            demand,
             since: Instant::now(),
             pool: NO_POOL,
             depth: 0,
@@ -530,7 +550,7 @@ impl Entry {
             line: leaf.line() as u32,
             before: Key::NONE,
             behind: Key::NONE,
-            state: State::Standing(waker),
+            state: State::Standing(demand, waker),
             waits: 1,
             waited: Waited::default(),
         }
@@ -538,6 +558,12 @@ impl Entry {
 
     fn stand_at(&mut self, at: &Node, depth: usize) {
         (self.depth, self.line) = (depth as u16, at.line() as u32);
+    }
+
+    /// What is waited for, while it stands.
+    fn demand(&self) -> &Demand {
+        let State::Standing(demand, _) = &self.state else { unreachable!("it stands no more") };
+        demand
     }
 
     /// Where it stands, or stood, given the leaf of its pool.
@@ -555,13 +581,13 @@ impl State {
     /// What was waited for, of an entry that stands no more and had this place.
     fn outcome(self, leaf: &Arc<Node>, place: Place) -> Result<Grant, Error> {
         match self {
-            State::Granted(grant) => Ok(*grant),
-            State::Failed(error) => Err(*error),
+            State::Granted(grant) => Ok(grant),
+            State::Failed(error) => Err(error),
             State::Over => {
                 let spare = leaf.tree().hatches.at(place.key).take();
                 Ok(Grant::of(spare.expect("who has a place fetches once")))
             }
-            State::Standing(_) => unreachable!("it still stands"),
+            State::Standing(..) => unreachable!("it still stands"),
         }
     }
 }

@@ -329,6 +329,28 @@ fn a_raised_limit_wakes_who_waits() {
     });
 }
 
+/// One release is enough for two, of whom one is served in a turn of the lock: the other is, too, whatever comes between.
+#[test]
+fn what_is_enough_for_two_wakes_both() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(128);
+        let pool = Pool::on(&budget);
+        budget.node().reserve(Amount::bytes(128)).ok().expect("there is room for it").keep();
+        let bells = [Bell::new(), Bell::new()];
+        let [Ok(Stood::Waits(first)), Ok(Stood::Waits(second))] = [pool.stand(&bells[0]), pool.stand(&bells[1])] else {
+            panic!("nothing is free");
+        };
+        let same = budget.clone();
+        let releaser = thread::spawn(move || same.node().release(Amount::bytes(128)));
+        let first = pool.wait_in(first, &bells[0]).expect("there is room for it");
+        let cache = Cache::new();
+        pool.wait_in(second, &bells[1]).expect("there is room for it, too").put(&cache);
+        first.put(&cache);
+        releaser.join().unwrap();
+        end(pool, &budget, &[&cache]);
+    });
+}
+
 /// Attention that is left from an earlier wait spares the search, and with it the fence there.
 #[test]
 fn a_release_wakes_who_waits_while_attention_lasts() {

@@ -352,7 +352,7 @@ impl Node {
     }
 
     fn announce_release(self: &Arc<Self>) {
-        // With the fence in `Queue::admit`: either we see that somebody waits, or who comes to wait sees what was released.
+        // With the fence in `stand`: either we see that somebody waits, or who comes to wait sees what was released.
         fence(SeqCst);
         if self.tree.has_waiters() {
             serve(self);

@@ -1,5 +1,6 @@
 //! Where waiters find what they got, without the lock: a hatch for each key.
 
+use std::collections::TryReserveError;
 use std::sync::OnceLock;
 
 use crate::engine::spare::Hatch;
@@ -19,10 +20,16 @@ impl Hatches {
         Hatches { rows: [const { OnceLock::new() }; ROWS] }
     }
 
-    /// Makes a hatch for a key, when it is the first of its row together with the rest of that.
-    pub(super) fn make(&self, key: usize) {
+    /// Makes a hatch for a key, when it is the first of its row together with the rest of that. Under the lock of the lines.
+    pub(super) fn make(&self, key: usize) -> Result<(), TryReserveError> {
         let (row, _) = place_of(key);
-        self.rows[row].get_or_init(|| (0..FIRST_HATCHES << row).map(|_| Hatch::new()).collect());
+        if self.rows[row].get().is_none() {
+            let mut hatches = Vec::new();
+            hatches.try_reserve_exact(FIRST_HATCHES << row)?;
+            hatches.resize_with(FIRST_HATCHES << row, Hatch::new);
+            self.rows[row].get_or_init(|| hatches.into_boxed_slice());
+        }
+        Ok(())
     }
 
     /// The hatch of a key.

@@ -1,13 +1,15 @@
 //! What is done to the lines of a tree under their lock.
 
+use std::collections::TryReserveError;
 use std::mem;
+use std::ops::RangeFrom;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Aftermath, Entry, Hatches, Key, Line, NO_POOL, Outcome, Pool, Queue, State, Tree};
 use crate::engine::core::Core;
-use crate::engine::spare::Spare;
-use crate::policy::acquire::{Site, Waits};
+use crate::engine::spare::{Spare, Spares};
+use crate::policy::acquire::Site;
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::node::{Amount, Node, Who};
 use crate::policy::error::Error;
@@ -53,6 +55,8 @@ impl Queue {
         let number = self.free_pools.pop().unwrap_or(self.pools.len() as u32);
         if number as usize == self.pools.len() {
             self.pools.push(None);
+            self.free_pools.reserve(self.pools.len() - self.free_pools.len());
+            self.unblocked.reserve(self.pools.len() - self.unblocked.len());
         }
         self.pools[number as usize] = Some(pool);
         number
@@ -112,19 +116,18 @@ impl Queue {
     }
 
     /// What a newcomer gets at once, if nobody is before it; or how many steps above the leaf it must wait.
-    pub(super) fn try_newcomer(&self, site: Site<'_>, newcomer: &Entry, after: &mut Aftermath) -> Result<Grant, usize> {
+    pub(super) fn try_newcomer(&self, site: Site<'_>, newcomer: &Entry, refused: &mut Spares) -> Result<Grant, usize> {
         let ticket = newcomer.ticket;
         // The last ticket is behind all others.
         let behind_others = |first: usize| ticket == self.tickets || self.entry(first).ticket < ticket;
         if self.first_at(site.leaf).is_some_and(behind_others) {
             return Err(0);
         }
-        self.try_grant(site.leaf, site.core, &newcomer.demand, ticket, after)
+        self.try_grant(site.leaf, site.core, newcomer.demand(), ticket, refused)
     }
 
-    /// Puts an entry in line, where it says; its key, `hint` if that is free.
-    pub(super) fn add(&mut self, mut entry: Entry, hint: usize, leaf: &Arc<Node>) -> usize {
-        let key = self.free_key(hint, &leaf.tree().hatches);
+    /// Puts an entry in line, where it says, under a [free key](Self::free_key).
+    pub(super) fn add(&mut self, mut entry: Entry, key: usize) {
         if let Some(before) = self.entries.get_mut(key) {
             entry.listed = before.listed;
             if before.pool == entry.pool && before.waits < u32::MAX {
@@ -135,22 +138,19 @@ impl Queue {
         }
         match self.entries.get_mut(key) {
             Some(place) => *place = entry,
-            None => {
-                // Before anybody can be told of the key.
-                leaf.tree().hatches.make(key);
-                self.entries.push(entry);
-            }
+            None => self.entries.push(entry),
         }
         self.link(key);
-        key
     }
 
-    /// The key of an entry that is over and whose hatch is empty, or a new one. Two are tried besides the hint, so that those
-    /// that nobody fetches from are passed over and there are never many more keys than needed.
-    fn free_key(&mut self, hint: usize, hatches: &Hatches) -> usize {
+    /// The key of an entry that is over and whose hatch is empty, or a new one, for which there is room then. Two are tried
+    /// besides the hint, so that those that nobody fetches from are passed over and there are never many more keys than
+    /// needed.
+    pub(super) fn free_key(&mut self, hint: usize, tree: &Tree) -> Result<usize, TryReserveError> {
+        let hatches = &tree.hatches;
         let is_over = |key: usize| self.entries.get(key).is_some_and(|entry| matches!(entry.state, State::Over));
         if is_over(hint) && hatches.at(hint).is_empty() {
-            return hint;
+            return Ok(hint);
         }
         for _ in 0..2 {
             let Some(key) = self.over.pop_front() else { break };
@@ -158,12 +158,21 @@ impl Queue {
             self.entry_mut(key).listed = false;
             if matches!(self.entry(key).state, State::Over) {
                 if hatches.at(key).is_empty() {
-                    return key;
+                    return Ok(key);
                 }
                 self.list(key);
             }
         }
-        self.entries.len()
+        self.make_room(hatches)?;
+        Ok(self.entries.len())
+    }
+
+    /// Makes room for all that is ever kept of one entry more.
+    fn make_room(&mut self, hatches: &Hatches) -> Result<(), TryReserveError> {
+        let key = self.entries.len();
+        self.entries.try_reserve(1)?;
+        self.over.try_reserve(key + 1 - self.over.len())?;
+        hatches.make(key)
     }
 
     /// Puts a key into the list of those that are over, unless it is there yet from the last time.
@@ -204,7 +213,7 @@ impl Queue {
         core: &Core,
         demand: &Demand,
         ticket: u64,
-        after: &mut Aftermath,
+        refused: &mut Spares,
     ) -> Result<Grant, usize> {
         let lacking = demand.lacking(core);
         if lacking.is_nothing() {
@@ -217,11 +226,11 @@ impl Queue {
             self.charge(leaf, lacking, ticket)?;
         }
         let mut grant = Grant::charged(lacking);
-        let births = grant.fill(demand, core, |spare| after.give_up(spare));
+        let births = grant.fill(demand, core, |spare| refused.add(spare));
         // Something that was counted as idle may have been taken, or still be on its way here.
         if let Err(depth) = self.charge(leaf, births.saturating_sub(lacking), ticket) {
             let (spares, charged) = grant.into_parts();
-            spares.filter_map(|spare| spare.shelve().err()).for_each(|spare| after.give_up(spare));
+            spares.filter_map(|spare| spare.shelve().err()).for_each(|spare| refused.add(spare));
             leaf.uncharge(charged);
             return Err(depth);
         }
@@ -240,13 +249,13 @@ impl Queue {
     /// Tries to grant what an entry, the head of its line, waits for.
     pub(super) fn attempt(&mut self, key: usize, after: &mut Aftermath) -> Outcome {
         let (entry, pool) = self.standing(key);
-        if let Some((requested, limit)) = pool.leaf.never_fits(entry.demand.total()) {
-            self.settle(key, State::Failed(Error::NeverFits { requested, limit }.into()), after);
+        if let Some((requested, limit)) = pool.leaf.never_fits(entry.demand().total()) {
+            self.settle(key, State::Failed(Error::NeverFits { requested, limit }), after);
             return Outcome::Settled;
         }
-        let depth = match self.try_grant(&pool.leaf, &pool.core, &entry.demand, entry.ticket, after) {
+        let depth = match self.try_grant(&pool.leaf, &pool.core, entry.demand(), entry.ticket, &mut after.spares) {
             Ok(grant) => {
-                self.settle(key, State::Granted(grant.into()), after);
+                self.settle(key, State::Granted(grant), after);
                 return Outcome::Settled;
             }
             Err(depth) => depth,
@@ -259,18 +268,46 @@ impl Queue {
         self.entry_mut(key).stand_at(&at, depth);
         self.link(key);
         if !at.raised().load(Relaxed) || self.missing_to(key, &at) > 0 {
-            after.more().search.push(at);
+            after.search(at);
         }
         Outcome::Moved
     }
 
-    /// Tries those who come first at each node from this one to the root, until none gets what it waits for.
+    /// Tries those who come first at each node from this one to the root, until none gets what it waits for, or no room is
+    /// left for what follows; and those who may have waited for one who was served.
     pub(super) fn serve(&mut self, from: &Arc<Node>, after: &mut Aftermath) {
+        self.serve_path(from, after);
+        while !after.is_cut {
+            let Some(number) = self.unblocked.pop() else { break };
+            let Some(pool) = &mut self.pools[number as usize] else { continue };
+            pool.is_unblocked = false;
+            let leaf = pool.leaf.clone();
+            self.serve_path(&leaf, after);
+            if after.is_cut {
+                self.unblock(number);
+            }
+        }
+    }
+
+    /// Remembers that others under a pool's leaf may have waited for one who waits no more.
+    fn unblock(&mut self, number: u32) {
+        if let Some(pool) = &mut self.pools[number as usize] {
+            if !mem::replace(&mut pool.is_unblocked, true) {
+                self.unblocked.push(number);
+            }
+        }
+    }
+
+    fn serve_path(&mut self, from: &Arc<Node>, after: &mut Aftermath) {
         let mut progress = true;
         while mem::take(&mut progress) {
             let given = from.tree().given();
             for node in from.path() {
                 while let Some(first) = self.first_at(node) {
+                    if !after.has_room() {
+                        after.is_cut = true;
+                        return;
+                    }
                     match self.attempt(first, after) {
                         Outcome::Settled => progress = true,
                         Outcome::Moved => {}
@@ -299,16 +336,16 @@ impl Queue {
         core.be_restless();
         let entry = self.entry(key);
         let is_of_its_pool = waits.number() == Some(entry.pool);
-        if is_of_its_pool && entry.demand.is_one_of(spare.class()) {
+        if is_of_its_pool && entry.demand().is_one_of(spare.class()) {
             let hatch = leaf.tree().hatches.at(key);
             hatch.prefetch();
             let nothing_is_free = entry.at(leaf).available() == 0;
             self.settle(key, State::Over, after);
             hatch.put(spare);
-            if nothing_is_free {
+            if nothing_is_free && self.unblocked.is_empty() {
                 return;
             }
-        } else if is_of_its_pool && entry.demand.lacks(spare.class(), core) {
+        } else if is_of_its_pool && entry.demand().lacks(spare.class(), core) {
             if let Err(refused) = spare.shelve() {
                 after.give_up(refused);
             }
@@ -330,18 +367,29 @@ impl Queue {
         core.lower_attention();
     }
 
-    /// Fails those who wait for a pool's memory, and takes it out of the tree; none when it is out already.
-    pub(super) fn dismiss(&mut self, waits: &Waits, after: &mut Aftermath) -> Option<Pool> {
-        let number = waits.leave()?;
-        for key in 0..self.entries.len() {
-            if self.entry(key).pool == number {
-                if let State::Standing(_) = self.entry(key).state {
-                    self.settle(key, State::Failed(Error::Closed.into()), after);
+    /// Fails those under these keys who wait for a pool's memory, until no room is left for what follows; the keys that are
+    /// done are taken off.
+    pub(super) fn fail(&mut self, pool: u32, keys: &mut RangeFrom<usize>, after: &mut Aftermath) {
+        while keys.start < self.entries.len() {
+            let entry = self.entry(keys.start);
+            if entry.pool == pool && matches!(entry.state, State::Standing(..)) {
+                if !after.has_room() {
+                    after.is_cut = true;
+                    return;
                 }
-                self.count_waited(key);
-                self.entry_mut(key).pool = NO_POOL;
+                self.settle(keys.start, State::Failed(Error::Closed), after);
             }
+            keys.start += 1;
         }
+    }
+
+    /// Takes a pool out of the tree for whose memory nobody waits any more.
+    pub(super) fn remove_pool(&mut self, number: u32) -> Option<Pool> {
+        self.count_waits(number);
+        for entry in self.entries.iter_mut().filter(|entry| entry.pool == number) {
+            entry.pool = NO_POOL;
+        }
+        self.unblocked.retain(|&unblocked| unblocked != number);
         self.free_pools.push(number);
         self.pools[number as usize].take()
     }
@@ -353,14 +401,14 @@ impl Queue {
 
     fn missing(&self, node: &Arc<Node>) -> Option<(usize, &Arc<Node>)> {
         let (entry, pool) = self.standing(self.line(node.line()).first.get()?);
-        Some((node.missing(&pool.leaf, entry.demand.lacking(&pool.core)), &pool.leaf))
+        Some((node.missing(&pool.leaf, entry.demand().lacking(&pool.core)), &pool.leaf))
     }
 
     /// What the first of those who stand above the minimum here would need.
     pub(super) fn missing_covered(&self, leaf: &Arc<Node>) -> usize {
         let covering = leaf.reach().last().unwrap_or(leaf);
         let first = self.first_above(covering).map(|key| self.standing(key));
-        first.map_or(0, |(entry, pool)| entry.demand.lacking(&pool.core).bytes)
+        first.map_or(0, |(entry, pool)| entry.demand().lacking(&pool.core).bytes)
     }
 
     /// Ends a wait: out of the line, and woken. Who is over finds its spare in the hatch.
@@ -371,13 +419,13 @@ impl Queue {
         }
         let entry = &mut self.entries[key];
         entry.waited.add(after.now().saturating_duration_since(entry.since));
-        if let State::Standing(waker) = mem::replace(&mut entry.state, state) {
+        if let State::Standing(_, waker) = mem::replace(&mut entry.state, state) {
             after.wake(waker);
         }
         if entry.depth > 0 {
             let (entry, pool) = self.standing(key);
             if entry.covering(&pool.leaf).next().is_some() {
-                after.more().unblocked.push(pool.leaf.clone());
+                self.unblock(entry.pool);
             }
         }
     }
@@ -393,7 +441,7 @@ impl Queue {
 
     /// How an entry stood, which is out of its line then.
     pub(super) fn give_up(&mut self, key: usize, now: Instant) -> State {
-        if let State::Standing(_) = self.entry(key).state {
+        if let State::Standing(..) = self.entry(key).state {
             self.leave_line(key);
             let entry = self.entry_mut(key);
             entry.waited.add(now.saturating_duration_since(entry.since));
