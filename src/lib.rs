@@ -143,6 +143,7 @@ pub use crate::bytes::pool::BufferPool;
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
 pub use crate::memory::Memory;
+pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};
 pub use crate::object::builder::PoolBuilder;
 pub use crate::object::pool::Pool;
 pub use crate::object::pooled::{Pooled, PooledArc};
@@ -155,7 +156,7 @@ pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
 pub use crate::policy::pressure::Pressure;
-pub use crate::policy::stats::{ClassStats, Stats};
+pub use crate::policy::stats::{ClassStats, MemoryStats, Stats};
 
 /// Runs the examples of the papers as tests.
 #[cfg(doctest)]

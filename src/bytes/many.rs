@@ -103,7 +103,7 @@ pub(in crate::bytes) fn redeem<R: Request>(
     for group in &mut groups {
         while group.lacks() > 0 {
             let born = taken::obtain_charged(core, group.store, group.layout, group.want, &mut reservation);
-            let born = born.ok_or(Error::OutOfMemory { requested: group.layout.size() })?;
+            let born = born.map_err(|denial| Error::of_denial(denial, group.layout.size()))?;
             group.bufs.push(PooledBuf::empty(born));
         }
     }
@@ -195,7 +195,7 @@ impl Group {
         let mut reservation = core.keeper().leaf().reserve(self.lacking())?;
         while self.lacks() > 0 {
             let born = taken::obtain_charged(core, self.store, self.layout, self.want, &mut reservation);
-            self.bufs.push(PooledBuf::empty(born.ok_or(Short::System)?));
+            self.bufs.push(PooledBuf::empty(born.map_err(Short::System)?));
         }
         Ok(())
     }

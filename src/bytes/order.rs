@@ -45,7 +45,7 @@ impl One {
         let mut reservation = self.core.keeper().leaf().reserved(charged);
         let (store, layout) = block?;
         taken::obtain_charged(&self.core, store, layout, want(self.wish), &mut reservation)
-            .ok_or(Error::OutOfMemory { requested: layout.size() })
+            .map_err(|denial| Error::of_denial(denial, layout.size()))
     }
 }
 

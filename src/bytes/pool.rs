@@ -18,9 +18,10 @@ use crate::engine::core::{CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::store::Keeping;
-use crate::memory::{MemorySource, Want, os};
+use crate::memory::options::Need;
+use crate::memory::{Memory, MemorySource, Want, os};
 use crate::policy::acquire::{Acquire, Waits};
-use crate::policy::builder::BufferPoolBuilder;
+use crate::policy::builder::{BufferPoolBuilder, Zeroing};
 use crate::policy::error::{BuildError, Error};
 use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
@@ -87,6 +88,40 @@ impl BufferPool {
         BufferPoolBuilder::default()
     }
 
+    /// A builder for a pool of buffers that hold secrets: keys, passwords, decrypted messages.
+    ///
+    /// Every buffer is [wiped](crate::Zeroing::OnReturn) as soon as it is dropped. Memory is locked in RAM, left out of
+    /// core dumps, zero in the child of a fork, and between pages without access, each as far as the system does it:
+    /// [`Stats::memory`](crate::Stats::memory) shows how far. Who must have all of it builds with
+    /// [`Need::Require`](crate::Need::Require).
+    ///
+    /// What the program copies elsewhere, and what registers and hibernation leave behind, is beyond the pool's reach.
+    ///
+    /// # Cost
+    /// A return wipes what was written. Buffers are whole OS pages, and one more of addresses each. Linux lets
+    /// most users lock 8 MiB in all (`RLIMIT_MEMLOCK`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, MemoryOption};
+    ///
+    /// let secrets = BufferPool::secret().size_classes([4096]).build()?;
+    /// let key = secrets.copy_from(b"correct horse battery staple");
+    /// let stats = secrets.stats();
+    /// let locked = stats.memory.iter().find(|asked| asked.option == MemoryOption::Locked);
+    /// if locked.is_some_and(|locked| locked.got < locked.asked) {
+    ///     eprintln!("keys may be swapped out: raise the limit on locked memory");
+    /// }
+    /// # drop(key);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    pub fn secret() -> BufferPoolBuilder {
+        let memory = Memory::mapped().locked(Need::Prefer).exclude_from_dumps(Need::Prefer);
+        let memory = memory.wipe_on_fork(Need::Prefer).guard_pages(Need::Prefer);
+        Self::builder().zeroing(Zeroing::OnReturn).memory(memory)
+    }
+
     /// A pool with these options, which the builder has checked.
     pub(crate) fn build(builder: BufferPoolBuilder) -> Result<Self, BuildError> {
         let options = builder.options();
@@ -98,16 +133,17 @@ impl BufferPool {
         let idle = |block: &Layout| StoreConfig { weight: block.size(), keeping: Keeping::Idle };
         let nothing = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
         let stores: Vec<_> = blocks.iter().map(idle).chain([nothing, nothing]).collect();
-        let sources = blocks.iter().map(|&block| options.memory.source_for(block));
+        let plan = options.memory.plan().map_err(|denial| BuildError::of_denial(denial, os::page_size()))?;
+        let sources = blocks.iter().map(|&block| options.memory.source_for(block, plan.as_ref()));
+        let apart = || options.memory.source_for_oversize(plan.as_ref());
         let keeper = ByteKeeper {
             classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
-            sources: sources
-                .chain([options.memory.source_for_oversize(), options.memory.source_for_oversize()])
-                .collect(),
+            sources: sources.chain([apart(), apart()]).collect(),
+            plan: plan.clone(),
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
             waits: Arc::new(Waits::new()),
@@ -435,6 +471,7 @@ impl BufferPool {
             waits: &keeper.waits,
             waiters: keeper.leaf.count_waits(&keeper.waits),
             overhead: slack + keeper.lists.bytes() + core.overhead(),
+            plan: keeper.plan.as_deref(),
         };
         Stats::of_bytes(classes, &besides)
     }

@@ -3,21 +3,44 @@
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use super::{Block, MemorySource, Want};
+use super::options::{MemoryOption, OsReason};
+use super::os::pages;
+use super::plan::Plan;
+use super::{Block, Denial, MemorySource, Want};
 
 /// The global allocator, whichever the program has chosen.
 ///
-/// Whether it gives back to the system what is released it decides alone.
-#[derive(Debug)]
-pub(crate) struct Heap;
+/// Whether it gives back to the system what is released it decides alone. Its blocks share OS pages with what is nobody's
+/// business here, so nothing can be asked of them but to be there before they are touched.
+#[derive(Debug, Default)]
+pub(crate) struct Heap {
+    /// None where nothing is asked of the memory.
+    pub(super) plan: Option<Arc<Plan>>,
+}
+
+impl Heap {
+    /// Asks for what is planned of a block that nobody has yet.
+    fn ask(&self, ptr: NonNull<u8>, len: usize) -> Result<(), Denial> {
+        let Some(plan) = &self.plan else { return Ok(()) };
+        for option in MemoryOption::ALL {
+            plan.ask(option, len, || match option {
+                // SAFETY: a block of ours.
+                MemoryOption::Prefault => unsafe { pages::populate(ptr, len) },
+                _ => Err(OsReason::UNKNOWN),
+            })?;
+        }
+        Ok(())
+    }
+}
 
 // SAFETY: `GlobalAlloc` promises conditions 1 and 4 of the trait, and its methods must not unwind,
 // which is 3. Only `alloc_zeroed` claims zero bytes, which is 2.
 unsafe impl MemorySource for Heap {
-    fn allocate(&self, layout: Layout, want: Want) -> Option<Block> {
+    fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial> {
         if layout.size() == 0 {
-            return None;
+            return Err(Denial::NoMemory);
         }
         let ptr = match want {
             // SAFETY: the size is not zero.
@@ -25,7 +48,13 @@ unsafe impl MemorySource for Heap {
             // SAFETY: the size is not zero.
             Want::Any => unsafe { alloc(layout) },
         };
-        Some(Block { ptr: NonNull::new(ptr)?, zeroed: matches!(want, Want::Zeroed) })
+        let ptr = NonNull::new(ptr).ok_or(Denial::NoMemory)?;
+        if let Err(denial) = self.ask(ptr, layout.size()) {
+            // SAFETY: allocated above with this layout.
+            unsafe { dealloc(ptr.as_ptr(), layout) };
+            return Err(denial);
+        }
+        Ok(Block { ptr, zeroed: matches!(want, Want::Zeroed) })
     }
 
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
@@ -47,14 +76,14 @@ mod tests {
     fn a_block_is_aligned_and_zero_when_it_says_so() {
         for align in [1, 64, 4096, 1 << 21] {
             let layout = Layout::from_size_align(192, align).unwrap();
-            let block = Heap.allocate(layout, Want::Zeroed).unwrap();
+            let block = Heap::default().allocate(layout, Want::Zeroed).unwrap();
             assert!(block.zeroed);
             assert_eq!(block.ptr.addr().get() % align, 0);
             // SAFETY: the block has this many bytes, all initialised.
             let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), layout.size()) };
             assert!(bytes.iter().all(|&byte| byte == 0));
             // SAFETY: allocated above with the same layout.
-            unsafe { Heap.release(block.ptr, layout) };
+            unsafe { Heap::default().release(block.ptr, layout) };
         }
     }
 
@@ -64,9 +93,9 @@ mod tests {
         // Miri and the sanitizers stop the program instead.
         if !cfg!(any(miri, millpond_asan, millpond_tsan)) {
             // Unseen, or the optimiser leaves the call out and takes it for a success.
-            let refused = std::hint::black_box(Heap.allocate(absurd, Want::Any));
-            assert!(refused.is_none());
+            let refused = std::hint::black_box(Heap::default().allocate(absurd, Want::Any));
+            assert!(refused.is_err());
         }
-        assert!(Heap.allocate(Layout::new::<()>(), Want::Any).is_none());
+        assert!(Heap::default().allocate(Layout::new::<()>(), Want::Any).is_err());
     }
 }

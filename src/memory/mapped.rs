@@ -6,12 +6,15 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::{process, thread};
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Shape};
+use super::options::MemoryOption;
+use super::os::pages;
+use super::plan::Plan;
 use super::slab::{Cut, Left, Slab, Slabs};
-use super::{Block, MemorySource, Want, os};
+use super::{Block, Denial, MemorySource, Want, os};
 
 /// Memory mapped for one size class.
 ///
@@ -34,6 +37,9 @@ pub(crate) struct Mapped {
     slack: AtomicUsize,
     /// A block has been released with its OS pages since the last tidying.
     is_untidy: AtomicBool,
+    shape: Shape,
+    /// None where nothing is asked of the memory.
+    plan: Option<Arc<Plan>>,
     slabs: ManuallyDrop<Mutex<Slabs>>,
 }
 
@@ -48,19 +54,21 @@ fn first_process() -> u32 {
 
 impl Mapped {
     /// A source for blocks of `class`. Takes no memory before the first block.
-    pub(crate) fn new(class: Layout) -> Self {
+    pub(crate) fn new(class: Layout, plan: Option<Arc<Plan>>) -> Self {
         first_process();
         Self {
             class,
             slack: AtomicUsize::new(0),
             is_untidy: AtomicBool::new(false),
+            shape: Shape::of(plan.as_deref()),
+            plan,
             slabs: ManuallyDrop::new(Mutex::new(Slabs::new())),
         }
     }
 
     /// How blocks of `layout` are cut; `None` when each is a mapping of its own.
     fn cut(&self, layout: Layout) -> Option<Cut> {
-        if layout == self.class { Cut::of(layout) } else { None }
+        if layout == self.class { Cut::of(layout, self.shape) } else { None }
     }
 
     /// The list of slabs; none in the child of a fork that caught another thread with the lock in its hand, since that
@@ -87,28 +95,27 @@ impl Mapped {
         })
     }
 
-    fn take_block(&self, cut: Cut) -> Option<Block> {
-        let found = self.slabs()?.take(cut);
-        found.or_else(|| self.take_from_new_slab(cut))
+    fn take_block(&self, cut: Cut) -> Result<Block, Denial> {
+        let found = self.slabs().ok_or(Denial::NoMemory)?.take(cut);
+        found.map_or_else(|| self.take_from_new_slab(cut), Ok)
     }
 
     /// Maps a slab and takes its first block, unless another thread was quicker: a slab that nobody
     /// needs would never become empty, so it goes back at once.
     #[cold]
-    fn take_from_new_slab(&self, cut: Cut) -> Option<Block> {
-        let blocks = self.slabs()?.next_blocks(cut);
-        let slab = Slab::new(cut, blocks, self.class.align())?;
+    fn take_from_new_slab(&self, cut: Cut) -> Result<Block, Denial> {
+        let slab = self.new_slab(cut)?;
         let len = slab.len();
         self.slack.fetch_add(len, Relaxed);
         let Some(mut slabs) = self.slabs() else {
             self.slack.fetch_sub(len, Relaxed);
-            return None;
+            return Err(Denial::NoMemory);
         };
         let (block, spare) = match slabs.take(cut) {
-            Some(block) => (Some(block), slab),
+            Some(block) => (Ok(block), slab),
             None => match slabs.add(cut, slab) {
-                Ok(block) => return Some(block),
-                Err(refused) => (None, refused),
+                Ok(block) => return Ok(block),
+                Err(refused) => (Err(Denial::NoMemory), refused),
             },
         };
         drop(slabs);
@@ -117,8 +124,39 @@ impl Mapped {
         block
     }
 
+    /// As long as it may be, or where it is to be locked, as long as can be locked.
+    fn new_slab(&self, cut: Cut) -> Result<Slab, Denial> {
+        let mut blocks = self.slabs().ok_or(Denial::NoMemory)?.next_blocks(cut);
+        loop {
+            let made = Slab::new(cut, blocks, self.class.align(), self.plan.as_deref());
+            match cut.fewer_than(blocks) {
+                Some(fewer) if !made.as_ref().is_ok_and(Slab::is_locked) => blocks = fewer,
+                _ => return made,
+            }
+        }
+    }
+
+    /// A mapping of its own for one block.
+    fn map_one(&self, layout: Layout) -> Result<Block, Denial> {
+        let mapping = Mapping::for_one(layout.size(), layout.align(), self.plan.as_deref())?;
+        self.slack.fetch_add(mapping.len(), Relaxed);
+        Ok(Block { ptr: mapping.into_block(layout.align(), self.shape), zeroed: true })
+    }
+
+    /// Has the memory of a block ready before anybody touches it, if that is planned.
+    fn prefault(&self, block: &Block, layout: Layout) -> Result<(), Denial> {
+        let Some(plan) = &self.plan else { return Ok(()) };
+        // SAFETY: a block that was taken, and nobody else has.
+        plan.ask(MemoryOption::Prefault, layout.size(), || unsafe { pages::populate(block.ptr, layout.size()) })?;
+        Ok(())
+    }
+
     fn put_block(&self, cut: Cut, ptr: NonNull<u8>) {
-        let left = if cut.is_lazy() { Left::Stale } else { discard_block(cut, ptr) };
+        let left = match cut {
+            _ if cut.keeps_pages() => Left::Discarded,
+            _ if cut.is_lazy() => Left::Stale,
+            _ => discard_block(cut, ptr),
+        };
         if left == Left::Stale && !self.is_untidy.load(Relaxed) {
             self.is_untidy.store(true, Relaxed);
         }
@@ -192,17 +230,18 @@ unsafe fn discard_inside(ptr: NonNull<u8>, len: usize) -> Option<Range<usize>> {
 // blocks is out. 2: a new mapping is zero, and a block that comes back is marked zero when the system
 // says so. 3: nothing panics with blocks released as promised. 4: a slab not listed is unmapped.
 unsafe impl MemorySource for Mapped {
-    fn allocate(&self, layout: Layout, _: Want) -> Option<Block> {
+    fn allocate(&self, layout: Layout, _: Want) -> Result<Block, Denial> {
         let block = match self.cut(layout) {
             Some(cut) => self.take_block(cut)?,
-            None => {
-                let mapping = Mapping::new(layout.size(), layout.align())?;
-                self.slack.fetch_add(mapping.len(), Relaxed);
-                Block { ptr: mapping.into_base(), zeroed: true }
-            }
+            None => self.map_one(layout)?,
         };
         self.slack.fetch_sub(layout.size(), Relaxed);
-        Some(block)
+        if let Err(denial) = self.prefault(&block, layout) {
+            // SAFETY: taken just now for this layout, and nobody uses it.
+            unsafe { self.release(block.ptr, layout) };
+            return Err(denial);
+        }
+        Ok(block)
     }
 
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
@@ -210,7 +249,7 @@ unsafe impl MemorySource for Mapped {
         let Some(cut) = self.cut(layout) else {
             // SAFETY: `allocate` let go of a mapping for this layout, and the caller hands it back
             // once.
-            let mapping = unsafe { Mapping::from_base(ptr, layout.size(), layout.align()) };
+            let mapping = unsafe { Mapping::from_block(ptr, layout.size(), layout.align(), self.shape) };
             self.slack.fetch_sub(mapping.len(), Relaxed);
             return;
         };
@@ -278,7 +317,7 @@ mod tests {
     #[test]
     fn blocks_are_aligned_zero_and_disjoint() {
         for class in classes() {
-            let source = Mapped::new(class);
+            let source = Mapped::new(class, None);
             let count = if cfg!(miri) { 5 } else { 40 };
             let blocks: Vec<Block> = (0..count).map(|_| take(&source, class)).collect();
             for (block, byte) in blocks.iter().zip(1..) {
@@ -299,7 +338,7 @@ mod tests {
     #[test]
     fn a_block_that_comes_back_is_zero_when_it_says_so() {
         for class in classes() {
-            let source = Mapped::new(class);
+            let source = Mapped::new(class, None);
             let anchor = take(&source, class);
             let block = take(&source, class);
             fill(&block, class.size(), 0xFF);
@@ -307,7 +346,7 @@ mod tests {
             put(&source, class, block);
             source.tidy();
             let again = take(&source, class);
-            if Cut::of(class).is_some() {
+            if Cut::of(class, Shape::default()).is_some() {
                 assert_eq!(again.ptr, ptr, "the lowest free block goes out first");
             }
             assert!(!again.zeroed || all_are(&again, class.size(), 0));
@@ -323,7 +362,7 @@ mod tests {
     #[test]
     fn giving_pages_back_leaves_the_neighbours_alone() {
         for class in classes() {
-            let source = Mapped::new(class);
+            let source = Mapped::new(class, None);
             let [left, middle, right] = std::array::from_fn(|_| take(&source, class));
             for block in [&left, &middle, &right] {
                 fill(block, class.size(), 0xA5);
@@ -338,8 +377,8 @@ mod tests {
     #[test]
     fn nothing_is_held_before_the_first_block_and_after_the_last() {
         let class = layout(4096, 64);
-        let source = Mapped::new(class);
-        assert!(size_of::<Mapped>() <= 96);
+        let source = Mapped::new(class, None);
+        assert!(size_of::<Mapped>() <= 112);
         assert_eq!(source.overhead(), 0);
         let block = take(&source, class);
         assert_eq!(source.overhead(), 8 * 4096 - 4096);
@@ -350,7 +389,7 @@ mod tests {
 
     #[test]
     fn another_layout_than_the_class_is_a_mapping_of_its_own() {
-        let source = Mapped::new(layout(4096, 64));
+        let source = Mapped::new(layout(4096, 64), None);
         let odd = layout(4097, 64);
         let block = take(&source, odd);
         assert!(source.slabs().unwrap().is_empty());
@@ -362,11 +401,11 @@ mod tests {
     #[test]
     fn a_refusal_changes_nothing() {
         let absurd = layout(isize::MAX as usize - 4095, 4096);
-        let source = Mapped::new(absurd);
+        let source = Mapped::new(absurd, None);
         if !cfg!(miri) {
-            assert!(source.allocate(absurd, Want::Any).is_none());
+            assert!(source.allocate(absurd, Want::Any).is_err());
         }
-        assert!(source.allocate(layout(0, 1), Want::Any).is_none());
+        assert!(source.allocate(layout(0, 1), Want::Any).is_err());
         assert_eq!(source.overhead(), 0);
     }
 
@@ -374,7 +413,7 @@ mod tests {
     #[cfg(not(miri))]
     fn large_blocks_do_not_compete_for_the_same_cache_sets() {
         let class = layout(64 << 10, 64);
-        let source = Mapped::new(class);
+        let source = Mapped::new(class, None);
         let blocks: Vec<Block> = (0..29).map(|_| take(&source, class)).collect();
         let mut lines: Vec<usize> = blocks.iter().map(|block| block.ptr.addr().get() % os::page_size()).collect();
         lines.sort_unstable();
@@ -399,7 +438,7 @@ mod tests {
         use super::super::resident::resident_bytes;
 
         let class = layout(64 << 10, os::page_size());
-        let source = Mapped::new(class);
+        let source = Mapped::new(class, None);
         let blocks: Vec<Block> = (0..32).map(|_| take(&source, class)).collect();
         let slab = blocks[0].ptr;
         let resident = || resident_bytes(slab, 32 * class.size());
@@ -424,7 +463,7 @@ mod tests {
         use super::super::resident::resident_bytes;
 
         let class = layout(1 << 10, 64);
-        let source = Mapped::new(class);
+        let source = Mapped::new(class, None);
         // All of the first slab.
         let mut blocks: Vec<Block> = (0..16).map(|_| take(&source, class)).collect();
         let slab = blocks[0].ptr;
@@ -451,7 +490,7 @@ mod tests {
     fn threads_never_share_a_block() {
         let class = if cfg!(miri) { layout(48 << 10, 64) } else { layout(12 << 10, 64) };
         let (threads, rounds) = if cfg!(miri) { (3, 8) } else { (10, 2000) };
-        let source = Mapped::new(class);
+        let source = Mapped::new(class, None);
         let start = std::sync::Barrier::new(threads);
         std::thread::scope(|scope| {
             for thread in 1..=threads {

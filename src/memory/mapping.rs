@@ -1,9 +1,12 @@
 //! One mapping of the operating system as a value: unmapped when dropped.
-#![allow(unsafe_code)] // The one caller of `os::unmap`.
+#![allow(unsafe_code)] // The one caller of `os::unmap`, and of what is asked for pages.
 
 use std::ptr::NonNull;
 
-use super::os;
+use super::options::{HugePages, MemoryOption};
+use super::os::pages::{self, HUGE_PAGE};
+use super::plan::Plan;
+use super::{Denial, os};
 
 /// `len` bytes of the operating system, from an address that is a multiple of `align`.
 #[derive(Debug)]
@@ -11,40 +14,136 @@ pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
     align: usize,
+    /// Its pages were locked when it was made.
+    is_locked: bool,
 }
 
 // SAFETY: a mapping belongs to the process, and the value is its only owner.
 unsafe impl Send for Mapping {}
 
+/// How a mapping is laid out for blocks of one layout, under a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Shape {
+    /// Behind each block is a guard page, and one before the first.
+    pub(super) guarded: bool,
+    pub(super) locked: bool,
+    pub(super) huge: Option<HugePages>,
+}
+
+impl Shape {
+    pub(super) fn of(plan: Option<&Plan>) -> Self {
+        let Some(options) = plan.map(Plan::options) else { return Shape::default() };
+        Shape {
+            guarded: options.asks_for(MemoryOption::GuardPages),
+            locked: options.asks_for(MemoryOption::Locked),
+            huge: options.asks_for(MemoryOption::HugePages).then_some(options.huge_pages),
+        }
+    }
+
+    /// Where the first block starts.
+    pub(super) fn front(self, align: usize) -> usize {
+        if self.guarded { align.max(os::page_size()) } else { 0 }
+    }
+
+    /// The length of a mapping that has room for so many bytes.
+    pub(super) fn len_for(self, bytes: usize) -> Option<usize> {
+        let unit = if self.huge == Some(HugePages::Explicit2M) { HUGE_PAGE } else { os::page_size() };
+        bytes.checked_next_multiple_of(unit).filter(|&len| len != 0)
+    }
+
+    pub(super) fn align_for(self, align: usize) -> usize {
+        if self.huge.is_some() { align.max(HUGE_PAGE) } else { align }
+    }
+
+    /// The length of a mapping for one block.
+    fn len_for_one(self, size: usize, align: usize) -> Option<usize> {
+        if size == 0 {
+            return None;
+        }
+        let guard = if self.guarded { os::page_size() } else { 0 };
+        let end = size.checked_next_multiple_of(os::page_size())?.checked_add(guard)?;
+        self.len_for(end.checked_add(self.front(align))?)
+    }
+}
+
 impl Mapping {
-    /// Maps at least `bytes` zero bytes, rounded up to OS pages; `None` when the system has no such
-    /// memory.
-    pub(super) fn new(bytes: usize, align: usize) -> Option<Self> {
-        let len = Self::len_for(bytes)?;
-        let base = os::map(len, align)?;
-        Some(Self { base, len, align })
+    /// Maps so many zero bytes, whole OS pages, as planned, and makes guards of the OS pages at these places.
+    pub(super) fn new(
+        len: usize,
+        align: usize,
+        plan: Option<&Plan>,
+        mut guards: impl Iterator<Item = usize>,
+    ) -> Result<Self, Denial> {
+        let Some(plan) = plan else {
+            let base = os::map(len, align).ok_or(Denial::NoMemory)?;
+            return Ok(Self { base, len, align, is_locked: false });
+        };
+        let mut mapping = Self::map_huge(len, align, plan)?;
+        let (base, options) = (mapping.base, plan.options());
+        let ask = |option, act: &mut dyn FnMut() -> Result<(), super::OsReason>| plan.ask(option, len, act);
+        // Before anything is touched.
+        // SAFETY: all of the mapping, which is ours; as for those that follow.
+        ask(MemoryOption::Numa, &mut || unsafe { pages::place(base, len, options.node) })?;
+        // SAFETY: as above.
+        ask(MemoryOption::ExcludeFromDumps, &mut || unsafe { pages::exclude_from_dumps(base, len) })?;
+        // SAFETY: as above.
+        ask(MemoryOption::WipeOnFork, &mut || unsafe { pages::wipe_on_fork(base, len) })?;
+        // Guards before the lock, since Linux makes none of the cheap kind of pages that are locked.
+        let page = os::page_size();
+        // SAFETY: pages of the mapping that no block has a part in.
+        ask(MemoryOption::GuardPages, &mut || guards.try_for_each(|at| unsafe { pages::guard(mapping.at(at), page) }))?;
+        // SAFETY: as above.
+        let is_locked = ask(MemoryOption::Locked, &mut || unsafe { pages::lock(base, len) })?;
+        mapping.is_locked = is_locked;
+        Ok(mapping)
     }
 
-    /// The length of a mapping for so many bytes; `None` for zero bytes and for more than fit in
-    /// the address space.
-    fn len_for(bytes: usize) -> Option<usize> {
-        let len = bytes.checked_next_multiple_of(os::page_size())?;
-        (len != 0).then_some(len)
+    /// Maps huge pages, if the plan has them, or others.
+    fn map_huge(len: usize, align: usize, plan: &Plan) -> Result<Self, Denial> {
+        let mut huge = None;
+        let is_explicit = plan.options().huge_pages == HugePages::Explicit2M;
+        if is_explicit {
+            plan.ask(MemoryOption::HugePages, len, || pages::map_huge(len).map(|base| huge = Some(base)))?;
+        }
+        let base = huge.or_else(|| os::map(len, align)).ok_or(Denial::NoMemory)?;
+        let mapping = Self { base, len, align, is_locked: false };
+        if !is_explicit {
+            // SAFETY: all of the mapping, which is ours.
+            plan.ask(MemoryOption::HugePages, len, || unsafe { pages::allow_huge(base, len) })?;
+        } else if huge.is_none() && plan.options().asks_for(MemoryOption::HugePages) {
+            // Better than none, and not what was asked for.
+            // SAFETY: as above.
+            let _ = unsafe { pages::allow_huge(base, len) };
+        }
+        Ok(mapping)
     }
 
-    /// Takes back what [`into_base`](Self::into_base) has let go.
+    /// Maps one block, which starts at the address that is returned with it.
+    pub(super) fn for_one(size: usize, align: usize, plan: Option<&Plan>) -> Result<Self, Denial> {
+        let shape = Shape::of(plan);
+        let len = shape.len_for_one(size, align).ok_or(Denial::NoMemory)?;
+        let (front, page) = (shape.front(align), os::page_size());
+        let guards = [front.wrapping_sub(page), front + size.next_multiple_of(page)];
+        Self::new(len, shape.align_for(align), plan, guards.into_iter())
+    }
+
+    /// Takes back what [`into_block`](Self::into_block) has let go.
     ///
     /// # Safety
-    /// `base` comes from `into_base` of a mapping made by `new(bytes, align)`, and is taken back
+    /// `block` comes from `into_block` of a mapping made by `for_one(size, align, plan)`, for this shape, and is taken back
     /// once.
-    pub(super) unsafe fn from_base(base: NonNull<u8>, bytes: usize, align: usize) -> Self {
-        let len = bytes.next_multiple_of(os::page_size());
-        Self { base, len, align }
+    pub(super) unsafe fn from_block(block: NonNull<u8>, size: usize, align: usize, shape: Shape) -> Self {
+        let len = shape.len_for_one(size, align).expect("as it was mapped");
+        // SAFETY: the block starts so far behind the first byte of its mapping.
+        let base = unsafe { block.sub(shape.front(align)) };
+        Self { base, len, align: shape.align_for(align), is_locked: shape.locked }
     }
 
-    /// Lets the mapping go without unmapping it.
-    pub(super) fn into_base(self) -> NonNull<u8> {
-        std::mem::ManuallyDrop::new(self).base
+    /// Lets the mapping go without unmapping it; where its one block starts.
+    pub(super) fn into_block(self, align: usize, shape: Shape) -> NonNull<u8> {
+        let block = self.at(shape.front(align));
+        std::mem::forget(self);
+        block
     }
 
     /// The address of the first byte.
@@ -55,6 +154,10 @@ impl Mapping {
     /// Its length in bytes, a multiple of the OS page.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.is_locked
     }
 
     /// The byte at `offset`, for access to all the bytes that follow it.

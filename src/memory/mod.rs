@@ -11,7 +11,9 @@
 mod heap;
 mod mapped;
 mod mapping;
+pub(crate) mod options;
 pub(crate) mod os;
+pub(crate) mod plan;
 pub(crate) mod prefetch;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod resident;
@@ -20,9 +22,12 @@ pub(crate) mod wipe;
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 pub(crate) use heap::Heap;
 pub(crate) use mapped::Mapped;
+use options::{HugePages, MemoryOption, Need, Node, Options, OsReason};
+use plan::Plan;
 
 /// Memory as it comes from a source.
 #[derive(Debug)]
@@ -42,6 +47,25 @@ pub(crate) enum Want {
     Any,
 }
 
+/// Why there is no block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Denial {
+    /// The system has none, or the layout is empty.
+    NoMemory,
+    /// The system has no memory with an option that is required.
+    Option { option: MemoryOption, bytes: usize, reason: OsReason },
+}
+
+impl Denial {
+    /// Whether it could be otherwise if some other memory were given up.
+    pub(crate) fn is_shortage(self) -> bool {
+        match self {
+            Denial::NoMemory => true,
+            Denial::Option { option, .. } => matches!(option, MemoryOption::HugePages | MemoryOption::Locked),
+        }
+    }
+}
+
 /// A source of blocks.
 ///
 /// # Safety
@@ -50,10 +74,10 @@ pub(crate) enum Want {
 ///    with another block that is out, and stays so until released;
 /// 2. all its bytes are zero when it says so;
 /// 3. no method unwinds;
-/// 4. a refusal changes nothing.
+/// 4. a denial changes nothing.
 pub(crate) unsafe trait MemorySource: Send + Sync {
-    /// Takes a block; `None` when the system has no memory for it, or when the layout is empty.
-    fn allocate(&self, layout: Layout, want: Want) -> Option<Block>;
+    /// Takes a block.
+    fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial>;
 
     /// Gives a block back. Any thread may, while or after others allocate.
     ///
@@ -88,7 +112,7 @@ impl Source {
 // SAFETY: each block comes from, and goes back to, a source that keeps the promises: the layout
 // alone decides which one.
 unsafe impl MemorySource for Source {
-    fn allocate(&self, layout: Layout, want: Want) -> Option<Block> {
+    fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial> {
         match self {
             Self::Heap(heap) => heap.allocate(layout, want),
             Self::Mapped(mapped) => mapped.allocate(layout, want),
@@ -127,7 +151,10 @@ unsafe impl MemorySource for Source {
 /// # Ok::<(), millpond::BuildError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Choice);
+pub struct Memory {
+    choice: Choice,
+    options: Options,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 enum Choice {
@@ -155,7 +182,7 @@ impl Memory {
     /// ```
     #[must_use]
     pub fn heap() -> Self {
-        Self(Choice::Heap)
+        Self { choice: Choice::Heap, options: Options::NONE }
     }
 
     /// All memory mapped from the operating system, in every size class.
@@ -183,24 +210,177 @@ impl Memory {
     /// ```
     #[must_use]
     pub fn mapped() -> Self {
-        Self(Choice::Mapped)
+        Self { choice: Choice::Mapped, options: Options::NONE }
+    }
+
+    /// Uses huge pages. They save page faults and the walks through page tables of programs that read their buffers in no
+    /// order, from a few hundred MiB on.
+    ///
+    /// Slabs are whole huge pages then, of 2 MiB each, which go back to the system when all their buffers are given up.
+    /// The child of a fork that writes to an explicit one may be ended by the system, if there are no more of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, HugePages, Memory, Need};
+    ///
+    /// let memory = Memory::mapped().huge_pages(HugePages::Explicit2M, Need::Prefer);
+    /// let pool = BufferPool::builder().memory(memory).build()?;
+    /// drop(pool.get(1 << 20));
+    /// let asked = &pool.stats().memory[0];
+    /// println!("{} of {} mappings are of huge pages", asked.got, asked.asked);
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn huge_pages(mut self, pages: HugePages, need: Need) -> Self {
+        self.options.ask(MemoryOption::HugePages, need);
+        self.options.huge_pages = pages;
+        self
+    }
+
+    /// Locks memory in RAM, so that it is never swapped out. A page is locked when it is first touched, or before with
+    /// [`prefault`](Self::prefault).
+    ///
+    /// Slabs are at most 2 MiB long then, and shorter where the limit on locked memory (`RLIMIT_MEMLOCK`) has no more
+    /// room, so that it is used up to its end. The limit counts whole mappings, idle or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need};
+    ///
+    /// let pool = BufferPool::builder().memory(Memory::mapped().locked(Need::Prefer)).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn locked(mut self, need: Need) -> Self {
+        self.options.ask(MemoryOption::Locked, need);
+        self
+    }
+
+    /// Has the memory of a buffer ready when it is handed out for the first time, so that no access to it faults.
+    ///
+    /// Costs a system call for each buffer that the pool had not ready, and the faults of all its pages, together: less
+    /// than one by one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need};
+    ///
+    /// let memory = Memory::mapped().prefault(Need::Prefer);
+    /// let pool = BufferPool::builder().memory(memory).prefill(64 << 10, 8).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn prefault(mut self, need: Need) -> Self {
+        self.options.ask(MemoryOption::Prefault, need);
+        self
+    }
+
+    /// Takes memory of a node of the machine. Linux alone has this option.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need, Node};
+    ///
+    /// let memory = Memory::mapped().numa(Node::Preferred(0), Need::Prefer);
+    /// let pool = BufferPool::builder().memory(memory).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn numa(mut self, node: Node, need: Need) -> Self {
+        self.options.ask(MemoryOption::Numa, need);
+        self.options.node = node;
+        self
+    }
+
+    /// Leaves memory out of core dumps. Linux alone has this option.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need};
+    ///
+    /// let pool = BufferPool::builder().memory(Memory::mapped().exclude_from_dumps(Need::Prefer)).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn exclude_from_dumps(mut self, need: Need) -> Self {
+        self.options.ask(MemoryOption::ExcludeFromDumps, need);
+        self
+    }
+
+    /// Has the child of a fork find zero bytes in this memory. Linux has this option; on Windows nobody forks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need};
+    ///
+    /// let pool = BufferPool::builder().memory(Memory::mapped().wipe_on_fork(Need::Prefer)).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn wipe_on_fork(mut self, need: Need) -> Self {
+        self.options.ask(MemoryOption::WipeOnFork, need);
+        self
+    }
+
+    /// Puts a page without access behind each buffer, and one before the first of a slab: whoever reads or writes past
+    /// the OS page in which the capacity ends is ended by the system.
+    ///
+    /// Buffers are whole OS pages then, with one more of addresses each. Before Linux 6.13, and on other systems, each
+    /// guard makes two mappings of one, of which a process may not have more than some ten thousands.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use millpond::{BufferPool, Memory, Need};
+    ///
+    /// let pool = BufferPool::builder().memory(Memory::mapped().guard_pages(Need::Prefer)).build()?;
+    /// # Ok::<(), millpond::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn guard_pages(mut self, need: Need) -> Self {
+        self.options.ask(MemoryOption::GuardPages, need);
+        self
+    }
+
+    /// What a pool's sources share. An error: the system refuses what is required even for a little memory.
+    pub(crate) fn plan(&self) -> Result<Option<Arc<Plan>>, Denial> {
+        self.probe()?;
+        Ok((!self.options.is_empty()).then(|| Arc::new(Plan::new(self.options))))
+    }
+
+    /// Takes a little memory with all that is required, and gives it back.
+    fn probe(&self) -> Result<(), Denial> {
+        let required = self.options.required();
+        if required.is_empty() {
+            return Ok(());
+        }
+        let source =
+            Memory { choice: self.choice, options: required }.source_for_oversize(Some(&Arc::new(Plan::new(required))));
+        let layout = Layout::new::<u64>();
+        let block = source.allocate(layout, Want::Any)?;
+        // SAFETY: allocated above, and not used.
+        unsafe { source.release(block.ptr, layout) };
+        Ok(())
     }
 
     /// The source of blocks of one size class. Takes no memory before the first of them.
-    pub(crate) fn source_for(&self, class: Layout) -> Source {
-        match self.0 {
-            Choice::Heap => Source::Heap(Heap),
-            Choice::Mapped => Source::Mapped(Mapped::new(class)),
+    pub(crate) fn source_for(&self, class: Layout, plan: Option<&Arc<Plan>>) -> Source {
+        match self.choice {
+            Choice::Heap => Source::Heap(Heap { plan: plan.cloned() }),
+            Choice::Mapped => Source::Mapped(Mapped::new(class, plan.cloned())),
         }
     }
 
     /// The source of blocks that belong to no size class, each of its own size.
-    pub(crate) fn source_for_oversize(&self) -> Source {
-        match self.0 {
-            Choice::Heap => Source::Heap(Heap),
-            // No block has the empty layout, so each is a mapping of its own.
-            Choice::Mapped => Source::Mapped(Mapped::new(Layout::new::<()>())),
-        }
+    pub(crate) fn source_for_oversize(&self, plan: Option<&Arc<Plan>>) -> Source {
+        // No block has the empty layout, so each is a mapping of its own.
+        self.source_for(Layout::new::<()>(), plan)
     }
 }
 
@@ -215,9 +395,9 @@ mod tests {
     #[test]
     fn a_choice_holds_for_every_class() {
         for size in [64, 64 << 10, 1 << 24] {
-            assert!(matches!(Memory::heap().source_for(layout(size)), Source::Heap(_)));
-            assert!(matches!(Memory::mapped().source_for(layout(size)), Source::Mapped(_)));
-            assert!(matches!(Memory::default().source_for(layout(size)), Source::Mapped(_)));
+            assert!(matches!(Memory::heap().source_for(layout(size), None), Source::Heap(_)));
+            assert!(matches!(Memory::mapped().source_for(layout(size), None), Source::Mapped(_)));
+            assert!(matches!(Memory::default().source_for(layout(size), None), Source::Mapped(_)));
         }
     }
 
@@ -225,11 +405,11 @@ mod tests {
     fn every_source_takes_back_what_it_gives() {
         let class = layout(8192);
         for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
-            let sizes = [(memory.source_for(class), 8192), (memory.source_for_oversize(), 70_000)];
+            let sizes = [(memory.source_for(class, None), 8192), (memory.source_for_oversize(None), 70_000)];
             for (source, size) in sizes {
                 give_and_take_back(&source, layout(size));
             }
-            give_and_take_back(&memory.source_for_oversize(), layout(100));
+            give_and_take_back(&memory.source_for_oversize(None), layout(100));
         }
     }
 

@@ -10,8 +10,10 @@ use std::alloc::Layout;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::mapping::Mapping;
-use super::{Block, os};
+use super::mapping::{Mapping, Shape};
+use super::os::pages::HUGE_PAGE;
+use super::plan::Plan;
+use super::{Block, Denial, os};
 
 /// How long a slab is when its blocks are small. From this size on a block is a mapping of its own.
 pub(super) const SLAB_BYTES: usize = 2 << 20;
@@ -27,6 +29,9 @@ const MIN_BLOCKS: usize = 8;
 
 /// No slab has more blocks: its marks stay within a KiB, and one of them is found in 64 steps.
 const MAX_BLOCKS: usize = 4096;
+
+/// The same for a slab of huge pages, which is not shorter than one of them.
+const MAX_BLOCKS_OF_HUGE_PAGES: usize = HUGE_PAGE / CACHE_LINE;
 
 /// The first slab of a class is no longer, if it has [`MIN_BLOCKS`], so that many classes of which little is used take
 /// few addresses.
@@ -47,6 +52,9 @@ pub(super) struct Cut {
     /// 1000 buffers of 64 KiB in turn cost 81 ns each that way. So such a block gets an OS page more of addresses; one
     /// that asks for the alignment of an OS page gets none, and starts on it.
     colour: usize,
+    /// Where the first block starts.
+    front: usize,
+    shape: Shape,
 }
 
 impl Cut {
@@ -57,16 +65,58 @@ impl Cut {
     }
 
     /// How slabs for `class` are cut; `None` when its blocks are mappings of their own.
-    pub(super) fn of(class: Layout) -> Option<Self> {
+    pub(super) fn of(class: Layout, shape: Shape) -> Option<Self> {
         let size = class.pad_to_align().size();
         if size == 0 || size >= SLAB_BYTES {
             return None;
         }
         let page = os::page_size();
+        let front = shape.front(class.align());
+        if shape != Shape::default() {
+            let guarded = size.next_multiple_of(page) + page;
+            let stride = if shape.guarded { guarded.next_multiple_of(class.align()) } else { size };
+            return Some(Self { stride, blocks: Self::blocks_of(stride, front, shape), colour: 0, front, shape });
+        }
         let coloured = size % page == 0 && size >= COLOURED_FROM * page && class.align() < page;
         let (stride, colour) = if coloured { (size + page, class.align().max(CACHE_LINE)) } else { (size, 0) };
-        let blocks = (SLAB_BYTES / stride).clamp(MIN_BLOCKS, MAX_BLOCKS);
-        Some(Self { stride, blocks, colour })
+        let blocks = Self::blocks_of(stride, front, shape);
+        Some(Self { stride, blocks, colour, front, shape })
+    }
+
+    /// Blocks of a slab. One that is locked is not longer than others, so that a limit on locked memory is used up to its
+    /// end; one of huge pages has as many as fit into whole ones.
+    fn blocks_of(stride: usize, front: usize, shape: Shape) -> usize {
+        if shape.huge.is_some() {
+            let least = if shape.locked { 1 } else { MIN_BLOCKS };
+            let len = (front + least * stride).next_multiple_of(HUGE_PAGE);
+            return ((len - front) / stride).min(MAX_BLOCKS_OF_HUGE_PAGES);
+        }
+        let least = if shape.locked { 1 } else { MIN_BLOCKS };
+        (SLAB_BYTES.saturating_sub(front) / stride).clamp(least, MAX_BLOCKS)
+    }
+
+    /// The length of a slab of so many blocks.
+    fn len_of(self, blocks: usize) -> Option<usize> {
+        let len = self.front + self.stride * blocks;
+        let unit = if self.shape.huge.is_some() { HUGE_PAGE } else { os::page_size() };
+        self.shape.len_for(len.checked_next_multiple_of(unit)?)
+    }
+
+    /// Where the guards of a slab of so many blocks are.
+    fn guards(self, blocks: usize) -> impl Iterator<Item = usize> {
+        let ends = (0..=blocks).map(move |block| self.front + block * self.stride - os::page_size());
+        ends.filter(move |_| self.shape.guarded)
+    }
+
+    /// Blocks of the next slab to be tried when the system refused one of so many.
+    pub(super) fn fewer_than(self, blocks: usize) -> Option<usize> {
+        (self.shape.locked && blocks > 1).then_some(blocks / 2)
+    }
+
+    /// Whether OS pages stay with the slab whatever becomes of its blocks: to give back a part of a huge page would break it
+    /// up.
+    pub(super) fn keeps_pages(self) -> bool {
+        self.shape.huge.is_some()
     }
 
     /// Blocks in a slab that is mapped when there are so many: as many again, if they are small.
@@ -81,12 +131,12 @@ impl Cut {
     /// Whether a block keeps its OS pages when it is released, until the source is [tidied](Slabs::claim): they are few,
     /// and each system call costs as much as for many.
     pub(super) fn is_lazy(self) -> bool {
-        self.stride < COLOURED_FROM * os::page_size()
+        self.stride < COLOURED_FROM * os::page_size() && !self.keeps_pages()
     }
 
     /// Where a block starts in the slab.
     fn start_of(self, block: usize) -> usize {
-        block * self.stride + block * self.colour % os::page_size()
+        self.front + block * self.stride + block * self.colour % os::page_size()
     }
 }
 
@@ -134,24 +184,28 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// Maps a slab of so many blocks, all of it free and zero; `None` when the system or the global
-    /// allocator has no memory.
-    pub(super) fn new(cut: Cut, blocks: usize, align: usize) -> Option<Self> {
+    /// Maps a slab of so many blocks, all of it free and zero.
+    pub(super) fn new(cut: Cut, blocks: usize, align: usize, plan: Option<&Plan>) -> Result<Self, Denial> {
         let words = blocks.div_ceil(64);
         let mut marks = Vec::new();
-        marks.try_reserve_exact(words).ok()?;
+        marks.try_reserve_exact(words).map_err(|_| Denial::NoMemory)?;
         marks.extend((0..words).map(|word| {
             let blocks = (blocks - word * 64).min(64);
             let all = u64::MAX >> (64 - blocks);
             Marks { free: all, zeroed: all, stale: 0 }
         }));
-        let mapping = Mapping::new(cut.stride * blocks, align)?;
-        Some(Self { mapping, marks, blocks, out: 0, stale: 0 })
+        let len = cut.len_of(blocks).ok_or(Denial::NoMemory)?;
+        let mapping = Mapping::new(len, cut.shape.align_for(align), plan, cut.guards(blocks))?;
+        Ok(Self { mapping, marks, blocks, out: 0, stale: 0 })
     }
 
     /// Bytes held from the system.
     pub(super) fn len(&self) -> usize {
         self.mapping.len()
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.mapping.is_locked()
     }
 
     fn addr(&self) -> usize {
@@ -198,7 +252,7 @@ impl Slab {
         loop {
             start = (start..self.blocks).find(|&block| self.is_free(block))?;
             let end = (start..self.blocks).find(|&block| !self.is_free(block)).unwrap_or(self.blocks);
-            let (first, last) = (self.addr() + start * cut.stride, self.addr() + end * cut.stride);
+            let (first, last) = (self.place(cut, start), self.place(cut, end));
             let has_page = first.next_multiple_of(os::page_size()) + os::page_size() <= last;
             if has_page && (start..end).any(|block| self.is_stale(block)) {
                 return Some(start..end);
@@ -207,10 +261,15 @@ impl Slab {
         }
     }
 
+    /// Where a block's stride starts.
+    fn place(&self, cut: Cut, block: usize) -> usize {
+        self.addr() + cut.front + block * cut.stride
+    }
+
     /// Takes back the block at `addr`.
     fn put(&mut self, cut: Cut, addr: usize, left: Left) {
         let offset = addr - self.addr();
-        let block = offset / cut.stride;
+        let block = (offset - cut.front) / cut.stride;
         debug_assert_eq!(offset, cut.start_of(block), "not the start of a block");
         let marks = &mut self.marks[block / 64];
         let bit = block % 64;
@@ -279,12 +338,13 @@ impl Slabs {
         let first = self.all.partition_point(|slab| slab.addr() + slab.len() <= from);
         let found = (first..self.all.len()).find_map(|at| {
             let slab = &self.all[at];
-            Some((at, slab.stale_run(cut, from.saturating_sub(slab.addr()).div_ceil(cut.stride))?))
+            let first = from.saturating_sub(slab.addr() + cut.front).div_ceil(cut.stride);
+            Some((at, slab.stale_run(cut, first)?))
         });
         let (at, run) = found?;
         let slab = &mut self.all[at];
         run.clone().for_each(|block| slab.take_out(block));
-        let (addr, start, len) = (slab.addr(), run.start * cut.stride, run.len() * cut.stride);
+        let (addr, start, len) = (slab.addr(), cut.front + run.start * cut.stride, run.len() * cut.stride);
         let claim = Claim { start: slab.mapping.at(start), len, end: addr + start + len };
         if slab.is_full() {
             let place = self.place_in_open(addr);
@@ -354,7 +414,13 @@ mod tests {
     use super::*;
 
     const ALIGN: usize = 64;
-    const CUT: Cut = Cut { stride: 192, blocks: 70, colour: 0 };
+    const CUT: Cut = Cut {
+        stride: 192,
+        blocks: 70,
+        colour: 0,
+        front: 0,
+        shape: Shape { guarded: false, locked: false, huge: None },
+    };
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, ALIGN).unwrap()
@@ -362,7 +428,7 @@ mod tests {
 
     #[test]
     fn slabs_have_about_two_mib_or_eight_blocks() {
-        let blocks = |size| Cut::of(layout(size)).map(|cut| cut.blocks);
+        let blocks = |size| Cut::of(layout(size), Shape::default()).map(|cut| cut.blocks);
         assert_eq!(blocks(64), Some(4096));
         assert_eq!(blocks(4096), Some(512));
         assert_eq!(blocks(96 << 10), Some(20), "an OS page more each");
@@ -371,13 +437,13 @@ mod tests {
         assert_eq!(blocks(2 << 20), None);
         assert_eq!(blocks(0), None);
         let aligned = Layout::from_size_align(4096, 2 << 20).unwrap();
-        assert!(Cut::of(aligned).is_none());
+        assert!(Cut::of(aligned, Shape::default()).is_none());
     }
 
     #[test]
     fn a_block_remembers_whether_it_is_zero() {
         let mut slabs = Slabs::new();
-        let anchor = slabs.add(CUT, Slab::new(CUT, CUT.blocks, ALIGN).unwrap()).unwrap();
+        let anchor = slabs.add(CUT, Slab::new(CUT, CUT.blocks, ALIGN, None).unwrap()).unwrap();
         for left in [Left::Stale, Left::Zeroed, Left::Discarded] {
             let block = slabs.take(CUT).unwrap();
             assert!(slabs.put(CUT, block.ptr.addr().get(), left).is_none());
@@ -408,7 +474,7 @@ mod tests {
                     Some(lowest) => (slabs.take(CUT).unwrap(), lowest),
                     None => {
                         assert!(slabs.take(CUT).is_none());
-                        let slab = Slab::new(CUT, CUT.blocks, ALIGN).unwrap();
+                        let slab = Slab::new(CUT, CUT.blocks, ALIGN, None).unwrap();
                         let addr = slab.addr();
                         free.extend((1..CUT.blocks).map(|block| addr + block * CUT.stride));
                         (slabs.add(CUT, slab).unwrap(), addr)

@@ -524,6 +524,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             waits: &self.keeper().waits,
             waiters: self.keeper().leaf.count_waits(&self.keeper().waits),
             overhead: self.keeper().lists.bytes() + core.overhead(),
+            plan: None,
         };
         Stats::of_objects(class, &besides)
     }

@@ -255,7 +255,8 @@ impl BufferPoolBuilder {
     ///
     /// # Errors
     /// [`BuildError::Invalid`] names an option whose value is not allowed; [`BuildError::OverBudget`] and
-    /// [`BuildError::OutOfMemory`] say that there is no memory to prefill.
+    /// [`BuildError::OutOfMemory`] say that there is no memory to prefill; [`BuildError::Refused`] names an option of the
+    /// memory that is required and that the system refuses, even for one OS page.
     ///
     /// # Examples
     ///

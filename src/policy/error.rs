@@ -7,6 +7,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::memory::Denial;
+use crate::memory::options::{MemoryOption, OsReason};
+
 /// Why a buffer could not be had.
 ///
 /// # Examples
@@ -67,6 +70,15 @@ pub enum Error {
         /// The values that there may be.
         limit: usize,
     },
+    /// The system refuses an option of the pool's memory that is [required](crate::Need::Require).
+    Refused {
+        /// The option.
+        option: MemoryOption,
+        /// Bytes asked of the system, often for many buffers.
+        requested: usize,
+        /// The system's reason.
+        reason: OsReason,
+    },
     /// A pool's `try_create` failed.
     Create(CreateError),
     /// The pool was closed.
@@ -77,6 +89,14 @@ impl Error {
     /// Whether the request could be served once others give something back.
     pub(crate) fn is_for_now(&self) -> bool {
         matches!(self, Error::OverBudget { .. } | Error::Queued { .. } | Error::Exhausted { .. })
+    }
+
+    /// Of a request for so many bytes.
+    pub(crate) fn of_denial(denial: Denial, requested: usize) -> Self {
+        match denial {
+            Denial::NoMemory => Error::OutOfMemory { requested },
+            Denial::Option { option, bytes, reason } => Error::Refused { option, requested: bytes, reason },
+        }
     }
 
     /// What the methods do that panic.
@@ -109,6 +129,7 @@ impl fmt::Display for Error {
                 write!(f, "{requested} requested, and not to be had within {waited:?}")
             }
             Error::Exhausted { limit } => write!(f, "all {limit} values that the pool may have are in use"),
+            Error::Refused { option, requested, reason } => write_refusal(f, *option, *requested, *reason),
             Error::Create(error) => write!(f, "a new value could not be made: {error}"),
             Error::Closed => write!(f, "the pool is closed"),
         }
@@ -122,6 +143,10 @@ impl error::Error for Error {
             _ => None,
         }
     }
+}
+
+fn write_refusal(f: &mut fmt::Formatter<'_>, option: MemoryOption, bytes: usize, reason: OsReason) -> fmt::Result {
+    write!(f, "the system refuses `{option}`, which is required, for {bytes} bytes: {reason}")
 }
 
 /// What a pool's [`try_create`](crate::PoolBuilder::try_create) failed with. Equal to its clones alone.
@@ -183,10 +208,17 @@ impl From<Error> for io::Error {
             Error::OutOfMemory { .. } | Error::OverBudget { .. } => io::ErrorKind::OutOfMemory,
             Error::Queued { .. } => io::ErrorKind::WouldBlock,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Error::Refused { reason, .. } => return refused(reason, error),
             Error::Exhausted { .. } | Error::Create(_) | Error::Closed => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
+}
+
+/// An error of the kind that the system's reason has.
+fn refused(reason: OsReason, error: Error) -> io::Error {
+    let kind = reason.code().map_or(io::ErrorKind::Unsupported, |code| io::Error::from_raw_os_error(code).kind());
+    io::Error::new(kind, error)
 }
 
 /// Why a pool could not be built.
@@ -223,11 +255,28 @@ pub enum BuildError {
         /// Bytes that it may have in all.
         limit: usize,
     },
+    /// The system refuses an option of the memory that is [required](crate::Need::Require).
+    Refused {
+        /// The option.
+        option: MemoryOption,
+        /// Bytes asked of the system.
+        requested: usize,
+        /// The system's reason.
+        reason: OsReason,
+    },
     /// A pool's `try_create` failed while it was prefilled.
     Create(CreateError),
 }
 
 impl BuildError {
+    /// Of a request for so many bytes.
+    pub(crate) fn of_denial(denial: Denial, requested: usize) -> Self {
+        match denial {
+            Denial::NoMemory => BuildError::OutOfMemory { requested },
+            Denial::Option { option, bytes, reason } => BuildError::Refused { option, requested: bytes, reason },
+        }
+    }
+
     pub(crate) fn invalid(option: &'static str, value: impl ToString, allowed: String) -> Self {
         BuildError::Invalid { option, value: value.to_string(), allowed }
     }
@@ -241,6 +290,7 @@ impl fmt::Display for BuildError {
             BuildError::OverBudget { requested, available, limit } => {
                 write!(f, "{requested} bytes needed with {available} left of a budget of {limit} bytes")
             }
+            BuildError::Refused { option, requested, reason } => write_refusal(f, *option, *requested, *reason),
             BuildError::Create(error) => write!(f, "a value to prefill could not be made: {error}"),
         }
     }

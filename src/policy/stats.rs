@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::store::StoreStats;
+use crate::memory::options::{MemoryOption, Need};
+use crate::memory::plan::{Plan, Report};
 use crate::policy::acquire::Waits;
 
 /// What a pool has done and holds.
@@ -62,9 +64,26 @@ pub struct Stats {
     pub waited: Duration,
     /// How long the longest of them waited.
     pub longest_wait: Duration,
+    /// What was asked of the memory besides, and how often it was given.
+    pub memory: Vec<MemoryStats>,
     /// The same by size class, ascending.
     pub classes: Vec<ClassStats>,
     unit: Unit,
+}
+
+/// How it went with an option of a pool's [`Memory`](crate::Memory); see [`Stats::memory`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// The option.
+    pub option: MemoryOption,
+    /// What becomes of requests where the system refuses it.
+    pub need: Need,
+    /// How often the system was asked: once for each mapping, of which some hold many buffers, and for
+    /// [`Memory::prefault`](crate::Memory::prefault) once for each buffer that the pool had not ready.
+    pub asked: u64,
+    /// How often it did as it was asked.
+    pub got: u64,
 }
 
 /// What a pool's holdings are counted in.
@@ -121,6 +140,7 @@ pub(crate) struct Besides<'a> {
     pub(crate) waits: &'a Waits,
     pub(crate) waiters: u64,
     pub(crate) overhead: usize,
+    pub(crate) plan: Option<&'a Plan>,
 }
 
 fn hit_rate(gets: u64, misses: u64) -> f64 {
@@ -140,7 +160,7 @@ impl Stats {
 
     fn sum(classes: Vec<ClassStats>, besides: &Besides<'_>, unit: Unit) -> Self {
         let of = |field: fn(&ClassStats) -> u64| classes.iter().map(field).sum::<u64>();
-        let Besides { oversize, unpooled, waits, waiters, overhead } = besides;
+        let Besides { oversize, unpooled, waits, waiters, overhead, plan } = besides;
         let out = match unit {
             Unit::Bytes => oversize.resident_bytes + unpooled.resident_bytes,
             Unit::Values => oversize.resident + unpooled.resident,
@@ -164,6 +184,7 @@ impl Stats {
             waits: waits.count(),
             waited: waits.total(),
             longest_wait: waits.longest(),
+            memory: plan.iter().flat_map(|plan| plan.reports()).map(MemoryStats::new).collect(),
             classes,
             unit,
         }
@@ -173,6 +194,13 @@ impl Stats {
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
         hit_rate(self.gets, self.fresh + self.oversize + self.unpooled)
+    }
+}
+
+impl MemoryStats {
+    fn new(report: Report) -> Self {
+        let Report { option, need, asked, got } = report;
+        MemoryStats { option, need, asked, got }
     }
 }
 
@@ -239,7 +267,17 @@ impl fmt::Display for Stats {
             let (waited, longest) = (self.waited, self.longest_wait);
             write!(f, "\n{} wait, {} have waited, {waited:?} in all, {longest:?} at most", self.waiters, self.waits)?;
         }
-        Ok(())
+        self.memory.iter().try_for_each(|asked| write!(f, "\n{asked}"))
+    }
+}
+
+impl fmt::Display for MemoryStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let need = match self.need {
+            Need::Require => "required",
+            Need::Prefer => "preferred",
+        };
+        write!(f, "{} {need}: {} of {} times", self.option, self.got, self.asked)
     }
 }
 
@@ -299,7 +337,7 @@ mod tests {
         let class = ClassStats { size: 4096, gets: 1_000_000, cache_hits: 999_999, fresh: 1, ..ClassStats::default() };
         let waits = Waits::new();
         let (oversize, unpooled) = (StoreStats::default(), StoreStats::default());
-        let besides = Besides { oversize, unpooled, waits: &waits, waiters: 0, overhead: 0 };
+        let besides = Besides { oversize, unpooled, waits: &waits, waiters: 0, overhead: 0, plan: None };
         let stats = Stats::of_bytes(vec![class], &besides);
         let table = stats.to_string();
         let lines: Vec<_> = table.lines().collect();

@@ -19,7 +19,7 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
 use crate::memory::prefetch::prefetch;
-use crate::memory::{MemorySource, Source, Want, os};
+use crate::memory::{Denial, MemorySource, Source, Want, os};
 use crate::policy::budget::{Amount, Reservation, Short, climb};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
@@ -196,7 +196,7 @@ pub(in crate::bytes) fn obtain_block(
 fn obtain_outside(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
     let (_, layout) = block_for(core, size)?;
     let store = core.keeper().unpooled();
-    let slot = birth(core, store, layout, want).ok_or(Error::OutOfMemory { requested: size })?;
+    let slot = birth(core, store, layout, want).map_err(|denial| Error::of_denial(denial, size))?;
     Ok(Taken::of(slot, lane_home(core, store)))
 }
 
@@ -242,10 +242,10 @@ pub(in crate::bytes) fn obtain_charged(
     layout: Layout,
     want: Want,
     reservation: &mut Reservation<'_>,
-) -> Option<Taken> {
+) -> Result<Taken, Denial> {
     let slot = birth(core, store, layout, want)?;
     reservation.spend(Amount::bytes(layout.size()));
-    Some(Taken::of(slot, lane_home(core, store)))
+    Ok(Taken::of(slot, lane_home(core, store)))
 }
 
 /// Asks for the first bytes of a buffer that came into this thread's cache: another processor may have written them last,
@@ -266,20 +266,20 @@ fn lane_home(core: &ByteCore, store: usize) -> Lane {
 /// A slot with fresh memory, charged to the budget.
 fn charged_birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Short<'_>> {
     let reservation = core.keeper().leaf().reserve(Amount::bytes(layout.size()))?;
-    let slot = birth(core, store, layout, want).ok_or(Short::System)?;
+    let slot = birth(core, store, layout, want).map_err(Short::System)?;
     reservation.keep();
     Ok(slot)
 }
 
 /// A slot with fresh memory, for which the caller answers to the budget.
-fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Option<SlotPtr> {
+fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Denial> {
     let source = core.keeper().source(store);
     let block = source.allocate(layout, want)?;
     match core.birth(store, layout.size(), Held::new(block, layout.size())) {
-        Ok(slot) => Some(slot),
+        Ok(slot) => Ok(slot),
         Err(held) => {
             release(source, &held, layout);
-            None
+            Err(Denial::NoMemory)
         }
     }
 }
@@ -290,7 +290,7 @@ pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, cou
     let mut left = count;
     while left > 0 {
         let mut slots = Vec::new();
-        slots.try_reserve(DEPTH).map_err(|_| Short::System.into_build_error(DEPTH * size_of::<SlotPtr>()))?;
+        slots.try_reserve(DEPTH).map_err(|_| BuildError::OutOfMemory { requested: DEPTH * size_of::<SlotPtr>() })?;
         let mut short = None;
         while slots.len() < left.min(DEPTH) && short.is_none() {
             // Without the pool's own idle slots: those are what it is to have.

@@ -9,6 +9,7 @@ use crate::bytes::buf::{Held, PooledBuf, taken};
 use crate::engine::core::{Core, Keeper};
 use crate::engine::lists::Lists;
 use crate::engine::spare::Spare;
+use crate::memory::plan::Plan;
 use crate::memory::{Source, os};
 use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
@@ -27,6 +28,8 @@ pub(crate) struct ByteKeeper {
     pub(super) alignment: usize,
     /// One for each class, and behind them one for all larger requests and one for what is outside the budget.
     pub(super) sources: Box<[Source]>,
+    /// What is asked of the memory of all of them.
+    pub(super) plan: Option<Arc<Plan>>,
     /// What is charged for memory.
     pub(super) leaf: Arc<Node>,
     pub(super) overflow: Overflow,

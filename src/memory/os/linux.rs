@@ -7,11 +7,15 @@ use std::ptr::NonNull;
 
 pub(super) use super::mmap::{map, page_size, unmap};
 
-/// Fails for pages that are locked in memory; these keep their bytes.
+/// Since Linux 5.18; not in every version of `libc` that will do.
+const MADV_DONTNEED_LOCKED: c_int = 24;
+
+/// Older kernels refuse it for pages that are locked in memory; these keep their bytes.
 pub(super) unsafe fn discard(start: NonNull<u8>, len: usize) -> bool {
     // SAFETY: whole pages of a private anonymous mapping that nobody uses. The next access finds
     // zero pages.
-    unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTNEED) == 0 }
+    let advise = |advice| unsafe { libc::madvise(start.as_ptr().cast(), len, advice) == 0 };
+    advise(libc::MADV_DONTNEED) || advise(MADV_DONTNEED_LOCKED)
 }
 
 pub(super) fn register_barrier() -> bool {

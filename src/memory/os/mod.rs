@@ -21,6 +21,7 @@ mod platform;
 mod cgroup;
 #[cfg(all(unix, not(miri)))]
 mod mmap;
+pub(crate) mod pages;
 #[cfg(all(feature = "pressure", target_os = "linux", not(miri)))]
 pub(crate) mod psi;
 #[cfg(all(unix, not(miri)))]

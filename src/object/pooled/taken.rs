@@ -15,6 +15,7 @@ use crate::engine::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
+use crate::memory::Denial;
 use crate::memory::prefetch::prefetch;
 use crate::object::pool::ObjectCore;
 use crate::object::pooled::{Held, Pooled};
@@ -222,7 +223,7 @@ pub(in crate::object) fn make_charged<'a, T: Reuse + Send + 'static>(
         keeper.expect(weight);
         reservation.reweigh(expected, weight)?;
     }
-    let Ok(slot) = birth(core, STORE, value, weight) else { return Err(Short::System) };
+    let Ok(slot) = birth(core, STORE, value, weight) else { return Err(Short::System(Denial::NoMemory)) };
     reservation.spend(Amount { values: 1, bytes: weight });
     // SAFETY: just born, so held; a slot of this pool.
     Ok(Ok(unsafe { Pooled::new(slot, lane_home(core)) }))

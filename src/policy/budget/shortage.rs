@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::engine::core::{Core, Reach};
+use crate::memory::Denial;
 use crate::policy::budget::node::{Amount, Node, Refusal, Reservation, Unit};
 use crate::policy::error::{BuildError, Error};
 
@@ -13,7 +14,7 @@ pub(crate) enum Short<'a> {
     /// A budget refused it.
     Budget(Refusal<'a>),
     /// The system did.
-    System,
+    System(Denial),
 }
 
 impl Short<'_> {
@@ -21,7 +22,7 @@ impl Short<'_> {
     fn height(&self, leaf: &Arc<Node>) -> usize {
         match self {
             Short::Budget(refusal) => leaf.path().take_while(|node| !Arc::ptr_eq(node, refusal.node)).count(),
-            Short::System => usize::MAX,
+            Short::System(_) => usize::MAX,
         }
     }
 
@@ -34,8 +35,13 @@ impl Short<'_> {
     fn missing(&self, leaf: &Arc<Node>, needed: Amount) -> usize {
         match self {
             Short::Budget(refusal) => refusal.node.missing(leaf, needed),
-            Short::System => needed.bytes,
+            Short::System(_) => needed.bytes,
         }
+    }
+
+    /// Whether it helps when something is given up, for this request and not for others.
+    fn is_hopeless(&self) -> bool {
+        self.is_queued() || matches!(self, Short::System(denial) if !denial.is_shortage())
     }
 
     /// Whether others wait, who would get whatever is given up.
@@ -47,7 +53,7 @@ impl Short<'_> {
     #[cold]
     pub(crate) fn into_error(self, requested: usize) -> Error {
         match self {
-            Short::System => Error::OutOfMemory { requested },
+            Short::System(denial) => Error::of_denial(denial, requested),
             Short::Budget(Refusal { queued: true, .. }) => Error::Queued { requested },
             Short::Budget(Refusal { node, .. }) => match node.unit() {
                 Unit::Bytes => Error::OverBudget { requested, available: node.available(), limit: node.limit() },
@@ -58,7 +64,7 @@ impl Short<'_> {
 
     pub(crate) fn into_build_error(self, requested: usize) -> BuildError {
         match self {
-            Short::System => BuildError::OutOfMemory { requested },
+            Short::System(denial) => BuildError::of_denial(denial, requested),
             Short::Budget(Refusal { node, .. }) => {
                 BuildError::OverBudget { requested, available: node.available(), limit: node.limit() }
             }
@@ -117,7 +123,7 @@ pub(crate) fn climb<'a, T, S>(
     let attended = core.is_some_and(Core::is_attended);
     let mut steps = STEPS.iter();
     let mut height = short.height(leaf);
-    while let Some(step) = steps.next().filter(|_| !short.is_queued()) {
+    while let Some(step) = steps.next().filter(|_| !short.is_hopeless()) {
         if core.is_some() && step.is_vain(attended, node_of(short, leaf).is_sole()) {
             continue;
         }
@@ -167,7 +173,7 @@ pub(super) fn reserve(node: &Arc<Node>, amount: Amount) -> Result<Reservation<'_
 fn node_of<'a>(short: Short<'a>, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
     match short {
         Short::Budget(refusal) => refusal.node,
-        Short::System => leaf.top(),
+        Short::System(_) => leaf.top(),
     }
 }
 
