@@ -164,6 +164,9 @@ mod papers {
     #[doc = include_str!("../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../docs/memory.md")]
+    struct ChoosingMemory;
+
     #[doc = include_str!("../docs/returning.md")]
     struct Returning;
 

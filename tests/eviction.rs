@@ -50,7 +50,9 @@ fn what_is_needed_again_outlives_what_is_needed_once() {
     assert!((stats.idle_in_depot + stats.idle_in_caches) as usize <= LIMIT, "{stats}");
 }
 
+/// Under Miri the sizes are few, and all find room.
 #[test]
+#[cfg(not(miri))]
 fn lifo_keeps_what_came_first() {
     let pool = builder(Eviction::Lifo).max_idle(LIMIT).build().unwrap();
     // Nothing of the hot ones finds room where memory that nobody needs lies.

@@ -93,11 +93,12 @@ impl OsReason {
     pub(crate) const UNKNOWN: OsReason = OsReason(None);
 
     /// Of the call that failed last on this thread.
-    #[cfg_attr(miri, expect(dead_code, reason = "nothing is asked of the system"))]
+    #[cfg_attr(any(miri, not(any(unix, windows))), expect(dead_code, reason = "nothing is asked of the system"))]
     pub(crate) fn last() -> Self {
         OsReason(io::Error::last_os_error().raw_os_error())
     }
 
+    #[cfg_attr(any(miri, not(target_os = "linux")), expect(dead_code, reason = "no reason but the system's own"))]
     pub(crate) const fn from_code(code: i32) -> Self {
         OsReason(Some(code))
     }
