@@ -116,7 +116,7 @@
 //!
 //! Linux, Windows, macOS and other unix systems, with 64-bit atomics. Linux (since 4.14) and Windows let one thread run
 //! a memory barrier in all others, which is what makes a hit free of atomic read-modify-writes *and* robbable.
-//! Elsewhere each operation pays a full fence instead.
+//! Elsewhere, so on macOS, each operation pays a real fence instead, on the hit path too.
 //!
 //! # Safety
 //!
