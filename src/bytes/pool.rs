@@ -93,7 +93,7 @@ impl BufferPool {
     /// Every buffer is [wiped](crate::Zeroing::OnReturn) as soon as it is dropped. Memory is locked in RAM, left out of
     /// core dumps, zero in the child of a fork, and between pages without access, each as far as the system does it:
     /// [`Stats::memory`](crate::Stats::memory) shows how far. Who must have all of it builds with
-    /// [`Need::Require`](crate::Need::Require).
+    /// [`Need::Require`].
     ///
     /// What the program copies elsewhere, and what registers and hibernation leave behind, is beyond the pool's reach.
     ///
