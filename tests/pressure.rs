@@ -257,7 +257,8 @@ fn while_others_work_and_wait() {
                         buf.fill(mark);
                         drop(values.try_get_many(round % 3));
                         drop(pool.try_get(SMALL));
-                        assert!(buf.iter().all(|&byte| byte == mark));
+                        // In two comparisons, which Miri is quick at.
+                        assert!(buf[0] == mark && buf[1..] == buf[..SIZE - 1]);
                         drop(buf);
                         drop(pool.acquire_many([SIZE; 3]).wait().unwrap());
                     }
