@@ -77,6 +77,41 @@ fn a_contender_that_cannot_do_a_row_says_why() {
 }
 
 #[test]
+fn rows_that_touch_memory_count_page_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("figures.json");
+    let rows = ["--only", "touch/64MiB", "--only", "touch/1KiB/birth", "--only", "hit/1KiB/memory"];
+    let arguments = ["compare", "--rounds", "2", "--quick", "--max-memory", "64MiB", "--json", file.to_str().unwrap()];
+    let output = lab(&[&arguments[..], &rows].concat());
+    let text = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let faults = |row: &str, name: &str| {
+        let row = document["rows"].as_array().unwrap().iter().find(|it| it["row"] == row).unwrap();
+        let contenders = row["contenders"].as_array().unwrap();
+        contenders.iter().find(|contender| contender["contender"] == name).unwrap()["page_faults"].as_f64()
+    };
+    assert_eq!(faults("hit/1KiB/memory", "millpond"), None, "counted where it is asked for");
+    let sources = ["", ", heap", ", prefault", ", huge pages if any", ", 2 MiB pages if any"];
+    for name in sources.map(|source| format!("millpond{source}")) {
+        assert!(text.matches(&format!("| {name} ")).count() >= 2, "{name} in {text}");
+        #[cfg(target_os = "linux")]
+        {
+            let [fresh, warm] = ["fresh", "warm"].map(|state| faults(&format!("touch/64MiB/{state}"), &name).unwrap());
+            // Huge pages are 32.
+            assert!(fresh >= 1.0 && warm < fresh / 4.0, "{name}: {fresh} {warm}");
+        }
+    }
+    #[cfg(target_os = "linux")]
+    {
+        assert_eq!(text.matches("| page faults |").count(), 3, "{text}");
+        assert!(faults("touch/64MiB/warm", "Vec, system malloc").unwrap() >= 1.0);
+        assert!(faults("touch/1KiB/birth", "millpond").is_some());
+    }
+}
+
+#[test]
 fn handover_passes_as_many_buffers_as_it_is_told() {
     let output = lab(&["compare", "--rounds", "2", "--only", "handover/1:1", "--buffers", "50000"]);
     let text = stdout(&output);
@@ -145,6 +180,9 @@ fn rows_can_be_listed() {
         "two-live/",
         "live-128/",
         "zeroed/64KiB/1KiB",
+        "touch/64MiB/fresh",
+        "touch/64MiB/warm",
+        "touch/4MiB/birth",
         "burst/1000",
         "mixed/zipf",
         "zeropool/ping-pong",
@@ -211,6 +249,8 @@ fn every_row_runs_in_the_memory_that_it_says_it_needs() {
         ("live-128/1KiB", "128KiB"),
         ("burst/10", "640KiB"),
         ("mixed/uniform", "4MiB"),
+        ("touch/64MiB/warm", "64MiB"),
+        ("touch/64KiB/birth", "1MiB"),
         ("zeropool/ping-pong", "1025KiB"),
         ("zeropool/page-writes/8", "512KiB"),
         ("threads/8", "32KiB"),

@@ -17,6 +17,8 @@ use crate::size::Bytes;
 pub enum Kind {
     /// The crate this comparison is for.
     Millpond,
+    /// The same crate with other options than those of [`Millpond`](Self::Millpond): not in the summary.
+    Variant,
     /// The least that any pool could cost.
     Floor,
     /// A pool of another crate.

@@ -40,6 +40,9 @@ struct Contender<'a> {
     /// What operations waited, in the rows that ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_ns: Option<Waits>,
+    /// Per operation, in the rows that ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_faults: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resident_bytes: Option<Resident>,
     /// Why there are no figures.
@@ -81,6 +84,7 @@ fn line(outcome: &Outcome) -> Line<'_> {
         min_ns: measured.figures.ok().map(|figures| figures.min),
         median_ns: measured.figures.ok().map(|figures| figures.median),
         wait_ns: measured.waits.map(waits),
+        page_faults: measured.faults,
         resident_bytes: measured.resident,
         cannot: measured.figures.err().map(|cannot| cannot.to_string()),
         note: measured.note.as_deref(),

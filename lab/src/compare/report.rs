@@ -51,7 +51,9 @@ impl Outcome {
         let third = if queue.is_some() { "ns beyond queue" } else { "x floor" };
         let watched = self.measured.iter().any(|measured| measured.resident.is_some());
         let resident: &[_] = if watched { &["at peak", "when idle"] } else { &[] };
-        let heads = [&["", "min ns", "median ns", third, "x millpond"], resident, &[""]].concat();
+        let counted = self.measured.iter().any(|measured| measured.faults.is_some());
+        let faults: &[_] = if counted { &["page faults"] } else { &[] };
+        let heads = [&["", "min ns", "median ns", third, "x millpond"], faults, resident, &[""]].concat();
         let mut table = table::with_heads(&heads);
         let mut order: Vec<_> = self.measured.iter().collect();
         let rank = |measured: &Measured| measured.figures.map_or(f64::INFINITY, |figures| self.decisive(figures));
@@ -64,11 +66,12 @@ impl Outcome {
             let remark = measured.figures.err().map(|cannot| cannot.to_string()).or_else(|| measured.note.clone());
             let mut cells = vec![
                 measured.contender.to_owned(),
-                nanoseconds(min),
-                nanoseconds(median),
-                if queue.is_some() { nanoseconds(on_top) } else { ratio(decisive, floor) },
+                digits(min),
+                digits(median),
+                if queue.is_some() { digits(on_top) } else { ratio(decisive, floor) },
                 ratio(on_top, millpond),
             ];
+            cells.extend(counted.then(|| digits(measured.faults)));
             let resident = measured.resident;
             let figures = [resident.map(|resident| resident.peak), resident.map(|resident| resident.idle)];
             cells.extend(figures.map(bytes).into_iter().filter(|_| watched));
@@ -107,13 +110,13 @@ impl Outcome {
             table.add_row([
                 contender.to_owned(),
                 format!("{:.2e}", 1e9 / figures.median),
-                nanoseconds(Some(waits.p50.min)),
-                nanoseconds(Some(waits.p50.median)),
-                nanoseconds(Some(waits.p99.min)),
-                nanoseconds(Some(waits.p99.median)),
+                digits(Some(waits.p50.min)),
+                digits(Some(waits.p50.median)),
+                digits(Some(waits.p99.min)),
+                digits(Some(waits.p99.median)),
                 ratio(Some(p99(waits)), millpond),
-                nanoseconds(Some(waits.longest.median)),
-                nanoseconds(Some(waits.longest.max)),
+                digits(Some(waits.longest.median)),
+                digits(Some(waits.longest.max)),
             ]);
         }
         // Two tables are one for Markdown where no line is between them.
@@ -133,7 +136,7 @@ pub fn summary(outcomes: &[Outcome]) -> String {
         let on_top = |time: Option<f64>| time.map(|time| outcome.on_top(time));
         table.add_row([
             outcome.row.clone(),
-            nanoseconds(millpond),
+            digits(millpond),
             ratio(millpond, outcome.least(Kind::Floor)),
             name(pool),
             ratio(on_top(pool.map(|best| best.1)), on_top(millpond)),
@@ -152,7 +155,7 @@ fn bytes(value: Option<u64>) -> String {
 }
 
 /// Three digits that count.
-fn nanoseconds(value: Option<f64>) -> String {
+fn digits(value: Option<f64>) -> String {
     match value {
         None => table::DASH.to_owned(),
         Some(ns) if ns < 10.0 => format!("{ns:.2}"),

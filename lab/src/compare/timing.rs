@@ -33,6 +33,8 @@ pub struct Measured {
     pub figures: Result<Figures, Cannot>,
     /// Nanoseconds that operations waited, in the rows that ask.
     pub waits: Option<Spread<Figures>>,
+    /// Page faults per operation, the median, in the rows that ask.
+    pub faults: Option<f64>,
     /// Where that was looked at.
     pub resident: Option<Resident>,
     pub note: Option<String>,
@@ -64,6 +66,8 @@ struct Turn {
     /// Nanoseconds per operation, one for each turn.
     times: Vec<f64>,
     waits: Vec<Spread<f64>>,
+    /// Page faults per operation.
+    faults: Vec<f64>,
 }
 
 /// How long a turn is.
@@ -100,8 +104,9 @@ fn on_this_thread(row: &Row, effort: Effort, terms: Terms<'_>) -> Vec<Measured> 
         }
     }
     let measured = |((contender, kind), turn): (_, Result<Turn, Cannot>)| {
-        let (note, waits) = turn.as_ref().map_or((None, None), |turn| (turn.cell.note(), turn.waits()));
-        Measured { contender, kind, figures: turn.map(Turn::figures), waits, resident: None, note }
+        let said = |turn: &Turn| (turn.cell.note(), turn.waits(), turn.faults());
+        let (note, waits, faults) = turn.as_ref().map_or((None, None, None), said);
+        Measured { contender, kind, figures: turn.map(Turn::figures), waits, faults, resident: None, note }
     };
     names.into_iter().zip(turns).map(measured).collect()
 }
@@ -116,13 +121,16 @@ impl Turn {
             }
             None => (Pace::Timed { turn, least: row.least }, calibrate(&mut *cell, turn, row.least)),
         };
-        Self { cell, operations: row.operations, pace, iterations, times: Vec::new(), waits: Vec::new() }
+        let (times, waits, faults) = (Vec::new(), Vec::new(), Vec::new());
+        Self { cell, operations: row.operations, pace, iterations, times, waits, faults }
     }
 
     fn take(&mut self) {
         let elapsed = self.cell.time(self.iterations);
-        self.times.push(elapsed.as_nanos() as f64 / (self.iterations * self.operations) as f64);
+        let operations = (self.iterations * self.operations) as f64;
+        self.times.push(elapsed.as_nanos() as f64 / operations);
         self.waits.extend(self.cell.waits());
+        self.faults.extend(self.cell.faults().map(|faults| faults as f64 / operations));
         // Whoever was disturbed while it was calibrated would otherwise have shorter turns than others, and more luck.
         if let Pace::Timed { turn, least } = self.pace {
             let best = self.times.iter().copied().min_by(f64::total_cmp).unwrap_or(1.0);
@@ -132,6 +140,10 @@ impl Turn {
 
     fn figures(self) -> Figures {
         Figures::of(self.times).expect("one round at least")
+    }
+
+    fn faults(&self) -> Option<f64> {
+        Figures::of(self.faults.clone()).map(|figures| figures.median)
     }
 
     fn waits(&self) -> Option<Spread<Figures>> {

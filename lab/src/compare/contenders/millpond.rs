@@ -16,7 +16,8 @@ pub fn pool(plan: &Plan) -> BufferPool {
     builder(plan).build().expect("the defaults are valid")
 }
 
-fn builder(plan: &Plan) -> BufferPoolBuilder {
+/// What makes it.
+pub fn builder(plan: &Plan) -> BufferPoolBuilder {
     let builder = BufferPool::builder().budget(plan.budget.as_ref().unwrap_or(Budget::process()));
     plan.decay.iter().fold(builder, |builder, &decay| builder.decay(decay))
 }

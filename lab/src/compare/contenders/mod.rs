@@ -5,7 +5,7 @@ mod floor;
 pub mod floor_objects;
 pub mod millpond;
 mod raw;
-mod vec;
+pub mod vec;
 
 #[cfg(feature = "rivals")]
 mod buffer_pool;

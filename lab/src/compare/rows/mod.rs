@@ -10,6 +10,7 @@ mod objects;
 mod pools;
 mod short;
 mod threads;
+mod touch;
 #[cfg(feature = "rivals")]
 mod waiting;
 mod zeroed;
@@ -39,6 +40,11 @@ pub trait Cell {
 
     /// How long operations waited in the last turn, nanoseconds, where the row asks for that.
     fn waits(&self) -> Option<Spread<f64>> {
+        None
+    }
+
+    /// Page faults in the last turn, where the row asks for that and the system says.
+    fn faults(&self) -> Option<u64> {
         None
     }
 
@@ -92,7 +98,8 @@ impl Roster<'_> {
         if self.terms.only.is_some_and(|only| only != contender) {
             return;
         }
-        let short = self.terms.max_memory.filter(|&limit| kind == Kind::Millpond && limit < self.needs);
+        let is_limited = matches!(kind, Kind::Millpond | Kind::Variant);
+        let short = self.terms.max_memory.filter(|&limit| is_limited && limit < self.needs);
         let cell = match short {
             Some(limit) => Err(Cannot::Fit { needed: self.needs, limit }),
             None => cell(),
@@ -220,6 +227,7 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(hit::rows());
     rows.extend(live::rows());
     rows.extend(zeroed::rows());
+    rows.extend(touch::rows());
     rows.extend(burst::rows());
     rows.extend(mixed::rows());
     rows.extend(zeropool::rows());
