@@ -93,8 +93,7 @@ impl Mapping {
         // SAFETY: pages of the mapping that no block has a part in.
         ask(MemoryOption::GuardPages, &mut || guards.try_for_each(|at| unsafe { pages::guard(mapping.at(at), page) }))?;
         // SAFETY: as above.
-        let is_locked = ask(MemoryOption::Locked, &mut || unsafe { pages::lock(base, len) })?;
-        mapping.is_locked = is_locked;
+        mapping.is_locked = ask(MemoryOption::Locked, &mut || unsafe { pages::lock(base, len) })?;
         Ok(mapping)
     }
 
@@ -111,9 +110,10 @@ impl Mapping {
             // SAFETY: all of the mapping, which is ours.
             plan.ask(MemoryOption::HugePages, len, || unsafe { pages::allow_huge(base, len) })?;
         } else if huge.is_none() && plan.options().asks_for(MemoryOption::HugePages) {
-            // Better than none, and not what was asked for.
+            // Better than none, and not what was asked for: refused, it leaves the usual pages, and nobody is to be told,
+            // because that there are no explicit ones has been counted.
             // SAFETY: as above.
-            let _ = unsafe { pages::allow_huge(base, len) };
+            unsafe { pages::allow_huge(base, len) }.unwrap_or_default();
         }
         Ok(mapping)
     }

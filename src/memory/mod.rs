@@ -5,7 +5,8 @@
 //! the writes that must not be optimised away.
 //!
 //! A *block* is the memory of one slot. A *slab* is a mapping that blocks are cut from. An *OS
-//! page* is the system's unit of mapping.
+//! page* is the system's unit of mapping. A *plan* is what is asked of a pool's memory besides, and how it went; a
+//! *denial*, why there is no block.
 #![allow(unsafe_code)] // The contract of a source is an unsafe trait.
 
 mod heap;
