@@ -277,8 +277,11 @@ fn while_others_work_and_wait() {
     });
     values.pressure(Critical);
     assert_eq!(values.stats().footprint, 0);
+    // Whoever lacked memory may have taken what was prefilled.
+    let small = pool.stats().classes[0].footprint as usize;
+    assert_eq!(pool.stats().classes[0].size as usize, SMALL);
     freed(Critical, &pool, &budget);
-    assert_eq!(budget.used(), 2 * SMALL);
+    assert_eq!(budget.used(), small.min(2 * SMALL));
 }
 
 #[test]

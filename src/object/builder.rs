@@ -194,6 +194,9 @@ impl<T, C> PoolBuilder<T, C> {
     }
 
     /// Has so many values ready when the pool is built.
+    ///
+    /// Decay and [pressure](Pool::pressure) leave as many. A request that the budget would refuse otherwise takes them,
+    /// and so do [`max_idle`](Self::max_idle) and [`trim`](Pool::trim).
     pub fn prefill(mut self, count: usize) -> Self {
         self.options.prefill = count;
         self

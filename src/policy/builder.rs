@@ -165,6 +165,9 @@ impl BufferPoolBuilder {
 
     /// Has `count` buffers for requests of `size` bytes ready when the pool is built, their memory touched. May be
     /// called for several sizes.
+    ///
+    /// Decay and [pressure](BufferPool::pressure) leave as many in the class. A request that the budget would refuse
+    /// otherwise takes them, and so do [`max_idle`](Self::max_idle) and [`trim`](BufferPool::trim).
     pub fn prefill(mut self, size: usize, count: usize) -> Self {
         self.prefill.push((size, count));
         self
