@@ -12,12 +12,13 @@
 
 use std::mem;
 
-use super::{Core, MAX_STORES, rob};
+use super::{Core, rob};
 use crate::engine::barrier;
 use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::seats::Visit;
 use crate::engine::slot::SlotPtr;
 use crate::engine::store::Store;
+use crate::memory::os::topology::{Bank, MAX_BANKS};
 use crate::sync::{BATCH, Ordering::*, fence, locked};
 
 /// Ticks in an interval.
@@ -26,13 +27,13 @@ pub(crate) const QUARTERS: usize = 4;
 /// Vacant headers that are not worth looking through: 128 KiB of them.
 const FEW_HEADERS: usize = 1024;
 
-/// What is known of the levels of each store's depot.
+/// What is known of the levels of each depot, those of a store side by side.
 #[derive(Debug)]
 pub(super) struct Past(Box<[Lows]>);
 
 impl Past {
-    pub(super) fn of(stores: usize) -> Self {
-        Past(vec![Lows::UNKNOWN; stores].into())
+    pub(super) fn of(depots: usize) -> Self {
+        Past(vec![Lows::UNKNOWN; depots].into())
     }
 }
 
@@ -145,19 +146,25 @@ impl Core {
     /// Retires slots of the depots that nobody has needed, by the judgement of `unneeded` on each depot's past and its
     /// lowest level since the last look; how many bytes.
     fn give_up(&self, unneeded: impl Fn(&mut Lows, usize) -> usize) -> usize {
-        let slots = self.unneeded(unneeded);
-        // Without the lock: this runs destructors, which may use pools, and even come by here.
-        let going = self.stores.iter().zip(&slots).filter(|(_, slots)| **slots > 0);
-        going.map(|(store, &slots)| store.make_way(slots)).sum()
+        let of_store = |store: &Store| {
+            let slots = self.unneeded(store, &unneeded);
+            // Without the lock: this runs destructors, which may use pools, and even come by here.
+            slots.iter().zip(0..).map(|(&slots, bank)| store.make_way_in(Bank(bank), slots)).sum::<usize>()
+        };
+        self.stores.iter().map(of_store).sum()
     }
 
-    /// How many slots of each store nobody has needed.
-    fn unneeded(&self, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_STORES] {
-        let mut unneeded = [0; MAX_STORES];
+    /// How many slots of each of a store's depots nobody has needed.
+    fn unneeded(&self, store: &Store, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_BANKS] {
+        let mut unneeded = [0; MAX_BANKS];
         let mut past = locked(&self.past);
-        for ((store, lows), unneeded) in self.stores.iter().zip(&mut past.0).zip(&mut unneeded) {
-            *unneeded = judge(lows, store.ebb()).min(store.above_floor());
-            lows.forget(*unneeded);
+        let depots = past.0[store.class() * self.limits.banks..].iter_mut();
+        let mut above_floor = store.above_floor();
+        for ((bank, low), lows) in store.ebbs().zip(depots) {
+            let slots = judge(lows, low).min(above_floor);
+            lows.forget(slots);
+            above_floor -= slots;
+            unneeded[bank.index()] = slots;
         }
         unneeded
     }

@@ -12,6 +12,7 @@ use crate::engine::core::{Core, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
+use crate::memory::os::topology::Bank;
 
 /// What happened to a core and its slots, seen from outside.
 #[derive(Default)]
@@ -26,7 +27,7 @@ struct Witness(Shared<Fate>);
 impl Keeper for Witness {
     type Content = Token;
 
-    fn vacate(&self, token: &Token, _: usize) -> usize {
+    fn vacate(&self, token: &Token, _: usize, _: Bank) -> usize {
         token.touch();
         self.0.vacated.fetch_add(1, Relaxed);
         64
@@ -52,10 +53,11 @@ impl Drop for Witness {
 type Pool = Handle<Witness>;
 
 fn pool() -> (Pool, Shared<Fate>) {
-    let limits =
-        Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
-    pool_within(limits, 1)
+    pool_within(LIMITS, 1)
 }
+
+const LIMITS: Limits =
+    Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false, banks: 1 };
 
 fn pool_within(limits: Limits, stores: usize) -> (Pool, Shared<Fate>) {
     let fate = Shared::new(Fate::default());
@@ -64,7 +66,11 @@ fn pool_within(limits: Limits, stores: usize) -> (Pool, Shared<Fate>) {
 }
 
 fn born(pool: &Pool) -> Held {
-    Held(pool.birth(0, 64, Token::new()).ok().expect("memory for a slot"))
+    born_in(pool, 0, Bank::FIRST)
+}
+
+fn born_in(pool: &Pool, class: usize, bank: Bank) -> Held {
+    Held(pool.birth(class, bank, 64, Token::new()).ok().expect("memory for a slot"))
 }
 
 /// A slot in a thread's hand.
@@ -321,10 +327,9 @@ fn two_that_look_at_once_leave_the_floor() {
 #[test]
 fn stores_that_compete_stay_within_the_limit() {
     explore(Some(if full() { 4 } else { 3 }), || {
-        let limits = Limits { max_idle: 64, max_idle_per_store: usize::MAX, thread_cache: 0, by_clock: true };
+        let limits = Limits { max_idle: 64, thread_cache: 0, by_clock: true, ..LIMITS };
         let (pool, fate) = pool_within(limits, 2);
-        let slots = [0, 1].map(|class| Held(pool.birth(class, 64, Token::new()).ok().expect("memory for a slot")));
-        let [mine, theirs] = slots;
+        let [mine, theirs] = [0, 1].map(|class| born_in(&pool, class, Bank::FIRST));
         let other = thread::spawn(move || theirs.put_home());
         mine.put_home();
         other.join().unwrap();

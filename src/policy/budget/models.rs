@@ -14,6 +14,7 @@ use crate::engine::models::{Token, explore, full, touch};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
+use crate::memory::os::topology::Bank;
 use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Place, Stood, dismiss, fetch, leave, offer, stand};
 use crate::policy::error::Error;
@@ -30,7 +31,7 @@ struct Charged {
 impl Keeper for Charged {
     type Content = Token;
 
-    fn vacate(&self, token: &Token, _: usize) -> usize {
+    fn vacate(&self, token: &Token, _: usize, _: Bank) -> usize {
         token.touch();
         self.leaf.release(SLOT);
         64
@@ -62,8 +63,13 @@ impl Pool {
     fn on(budget: &Budget) -> Self {
         let freed = Arc::new(AtomicUsize::new(0));
         let leaf = budget.node().clone();
-        let limits =
-            Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
+        let limits = Limits {
+            max_idle: usize::MAX,
+            max_idle_per_store: usize::MAX,
+            thread_cache: 1 << 20,
+            by_clock: false,
+            banks: 1,
+        };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
         let handle = Handle::new(
             Charged { leaf, waits: Arc::new(Waits::new()), freed: freed.clone() },
@@ -85,7 +91,7 @@ impl Pool {
 
     fn born(&self) -> Held {
         let reservation = self.leaf().reserve(SLOT).ok().expect("the model has room for it");
-        let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+        let slot = self.handle.birth(0, Bank::FIRST, 64, Token::new()).ok().expect("memory for a slot");
         reservation.keep();
         Held { slot, lane: self.handle.core().lane_at(0) }
     }
@@ -104,7 +110,7 @@ impl Pool {
             }
             None => {
                 assert_eq!(charged, SLOT);
-                let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+                let slot = self.handle.birth(0, Bank::FIRST, 64, Token::new()).ok().expect("memory for a slot");
                 Held { slot, lane: core.lane_at(0) }
             }
         }
