@@ -219,7 +219,8 @@ fn the_limit_on_idle_memory_is_that_of_all_nodes() {
             [(); 4].map(|()| get(&pool))
         }));
         drop(bufs);
-        assert_eq!(resident(&pool), 5, "{eviction:?}");
+        let (near, far) = returns(&pool);
+        assert_eq!((resident(&pool), near + far <= 12), (5, true), "{eviction:?}");
     }
 }
 

@@ -132,6 +132,46 @@ fn a_pool_dropped_while_a_slot_comes_home_is_freed_once() {
     });
 }
 
+/// As above, where the slot goes to the second of two depots, and another lies in the first.
+#[test]
+fn a_pool_dropped_closes_the_depots_of_all_nodes() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let (pool, fate) = pool_within(Limits { banks: 2, ..LIMITS }, 1);
+        let [near, far] = [Bank(0), Bank(1)].map(|bank| born_in(&pool, 0, bank));
+        near.put_home();
+        let other = thread::spawn(move || far.put_home());
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 2);
+    });
+}
+
+/// A thread brings slots of two banks home at once, while another takes what lies in the first depot.
+#[test]
+fn slots_of_two_nodes_come_home_to_both() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (pool, fate) = pool_within(Limits { banks: 2, ..LIMITS }, 1);
+        let mixed = [Bank(0), Bank(1)].map(|bank| born_in(&pool, 0, bank));
+        let theirs = pool.clone();
+        let other = thread::spawn(move || {
+            let [near, far] = mixed;
+            touch(near.0);
+            touch(far.0);
+            drop(theirs);
+            // SAFETY: held, and not used again.
+            unsafe { store::put_many(&Cache::new(), crate::engine::lanes::Lane::NONE, &[near.0, far.0]) };
+        });
+        let cache = Cache::new();
+        if let Some(slot) = take(&pool, &cache) {
+            slot.put(&cache, Some(&pool));
+        }
+        cache.exit();
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 2);
+    });
+}
+
 /// A cache whose thread has ended without its exit, for what must be true before.
 struct Moved(Cache);
 

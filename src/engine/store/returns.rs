@@ -36,30 +36,30 @@ impl Store {
         }
         let (several, here) = (this.depots.are_several(), this.depots.here());
         let send = |bank, slots: &[SlotPtr]| {
-            if several {
-                let side = if bank == here { Side::Near } else { Side::Far };
-                // SAFETY: the slots keep the core.
-                unsafe { &*store }.depots.of(bank).count_returns(side, slots.len());
-            }
+            let side = if bank == here { Side::Near } else { Side::Far };
             // SAFETY: the caller's promises: what is not passed on keeps the core, and after the last nothing is touched.
-            unsafe { Store::send_to(store, bank, slots) };
+            unsafe { Store::send_to(store, bank, side, slots) };
         };
         // SAFETY: the caller's promises.
         unsafe { by_bank(several, slots, send) };
     }
 
-    /// The same for slots of one bank.
+    /// The same for slots of one bank, which come from this side.
     ///
     /// # Safety
     /// As [`send_home`](Self::send_home); there are some.
-    unsafe fn send_to(store: *const Store, bank: Bank, slots: &[SlotPtr]) {
+    unsafe fn send_to(store: *const Store, bank: Bank, side: Side, slots: &[SlotPtr]) {
         // SAFETY: the slots keep the core.
-        let stay = unsafe { &*store }.admit(bank, slots.len());
+        let this = unsafe { &*store };
+        let stay = this.admit(bank, slots.len());
         let (leaving, staying) = slots.split_at(slots.len() - stay);
         // SAFETY: `staying` keeps the core, or nothing is touched after the loop.
         unsafe { retire_all(leaving) };
         if staying.is_empty() {
             return;
+        }
+        if this.depots.are_several() {
+            this.depots.of(bank).count_returns(side, staying.len());
         }
         // SAFETY: the caller's promises.
         unsafe { Store::put_announced(store, bank, staying) };

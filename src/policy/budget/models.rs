@@ -61,6 +61,10 @@ struct Pool {
 
 impl Pool {
     fn on(budget: &Budget) -> Self {
+        Self::with_banks(budget, 1)
+    }
+
+    fn with_banks(budget: &Budget, banks: usize) -> Self {
         let freed = Arc::new(AtomicUsize::new(0));
         let leaf = budget.node().clone();
         let limits = Limits {
@@ -68,7 +72,7 @@ impl Pool {
             max_idle_per_store: usize::MAX,
             thread_cache: 1 << 20,
             by_clock: false,
-            banks: 1,
+            banks,
         };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
         let handle = Handle::new(
@@ -90,8 +94,12 @@ impl Pool {
     }
 
     fn born(&self) -> Held {
+        self.born_in(Bank::FIRST)
+    }
+
+    fn born_in(&self, bank: Bank) -> Held {
         let reservation = self.leaf().reserve(SLOT).ok().expect("the model has room for it");
-        let slot = self.handle.birth(0, Bank::FIRST, 64, Token::new()).ok().expect("memory for a slot");
+        let slot = self.handle.birth(0, bank, 64, Token::new()).ok().expect("memory for a slot");
         reservation.keep();
         Held { slot, lane: self.handle.core().lane_at(0) }
     }
@@ -158,6 +166,16 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Past all caches.
+    #[allow(unsafe_code, reason = "what the engine's handles do")]
+    fn put_home(self) {
+        touch(self.slot);
+        // SAFETY: held, and not used again.
+        unsafe { store::put_many(&Cache::new(), Lane::NONE, &[self.slot]) };
+    }
+}
+
 /// What a waiting thread sleeps on.
 #[derive(Clone)]
 struct Bell(Arc<Notify>);
@@ -214,7 +232,26 @@ fn a_return_into_a_cache_wakes_who_waits() {
     });
 }
 
-/// As above, and that thread sleeps afterwards: its cache holds nothing back.
+/// The only slot comes home past all caches, to the depot of the second node.
+#[test]
+fn a_return_to_another_node_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::with_banks(&budget, 2);
+        let held = pool.born_in(Bank(1));
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.wait().expect("it comes home").put(&cache);
+            cache.exit();
+        });
+        held.put_home();
+        waiter.join().unwrap();
+        end(pool, &budget, &[]);
+    });
+}
+
+/// As the first, and that thread sleeps afterwards: its cache holds nothing back.
 #[test]
 fn what_lies_in_a_sleeping_threads_cache_wakes_who_waits() {
     explore(Some(if full() { 4 } else { 3 }), || {
