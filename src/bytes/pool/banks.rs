@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -251,6 +253,67 @@ fn who_waits_is_served_from_every_node() {
     assert!(both.iter().all(|buf| bank_under(buf) == 1));
     drop(both);
     assert_eq!(resident(&pool), 2);
+}
+
+/// Runs this on a thread of each node.
+fn on_each(work: impl Fn(u8) + Sync) {
+    thread::scope(|scope| {
+        for bank in 0..BANKS {
+            let work = &work;
+            scope.spawn(move || {
+                go_to(bank);
+                work(bank);
+            });
+        }
+    });
+}
+
+/// Each thread takes what it gets, and drops what any has taken.
+#[test]
+fn threads_of_all_nodes_lose_nothing() {
+    let pool = builder().max_memory(12 * SIZE).build().unwrap();
+    let (taken, rounds) = (Mutex::new(Vec::<(u64, PooledBuf)>::new()), if cfg!(miri) { 20 } else { 5_000 });
+    on_each(|bank| {
+        for round in 0..rounds {
+            let number = u64::from(bank) << 32 | round;
+            if let Ok(mut buf) = pool.try_get(Recycled(SIZE)) {
+                buf[..8].copy_from_slice(&number.to_ne_bytes());
+                taken.lock().unwrap().push((number, buf));
+            }
+            let mut taken = taken.lock().unwrap();
+            let oldest = (round % 4 > 0 && !taken.is_empty()).then(|| taken.swap_remove(0));
+            drop(taken);
+            if let Some((number, buf)) = oldest {
+                assert_eq!(buf[..8], number.to_ne_bytes(), "two had it");
+            }
+            if round % 500 == 7 {
+                pool.trim(0);
+            }
+        }
+    });
+    let taken = taken.into_inner().unwrap();
+    assert_eq!(pool.stats().outstanding as usize, taken.len() * SIZE);
+    assert!((taken.len()..=12).contains(&resident(&pool)));
+    drop(taken);
+    pool.trim(0);
+    assert_eq!(resident(&pool), 0);
+}
+
+/// Three nodes, and two buffers.
+#[test]
+fn threads_of_all_nodes_wait_for_each_other() {
+    let pool = builder().max_memory(2 * SIZE).build().unwrap();
+    let rounds = if cfg!(miri) { 5 } else { 500 };
+    on_each(|bank| {
+        for round in 0..rounds {
+            match (round + usize::from(bank)) % 5 {
+                0 => drop(pool.acquire_many([Recycled(SIZE); 2]).wait().unwrap()),
+                _ => drop(pool.acquire(Recycled(SIZE)).wait().unwrap()),
+            }
+        }
+    });
+    assert_eq!(pool.stats().waiters, 0);
+    assert!(resident(&pool) <= 2);
 }
 
 /// A pool as it is to be: idle buffers by bank, and which they are, newest last.
