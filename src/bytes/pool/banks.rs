@@ -73,9 +73,13 @@ fn resident(pool: &BufferPool) -> usize {
 #[test]
 fn fresh_memory_is_of_the_threads_node() {
     let pool = uncached().build().unwrap();
+    // A slab with blocks that are not out.
+    let has_slab = |bank| pool.keeper().source(0, Bank(bank)).overhead() > 0;
     for here in [0, 2, 1] {
         go_to(here);
+        assert!(!has_slab(here));
         assert_eq!(bank_under(&get(&pool)), here);
+        assert!(has_slab(here), "it is cut from a slab of that node");
         assert_eq!(bank_under(&pool.get(Recycled(5 * SIZE))), here, "above all classes");
         assert!(get_many(&pool, 3).iter().all(|buf| bank_under(buf) == here));
     }
@@ -202,14 +206,14 @@ fn every_depot_is_emptied() {
 #[test]
 fn what_is_needed_on_one_node_does_not_decay_there() {
     let pool = uncached().build().unwrap();
-    (0..BANKS).for_each(|bank| stock(&pool, bank, 8));
-    for _ in 0..=2 * QUARTERS {
-        stock(&pool, 1, 5);
+    (0..BANKS).for_each(|bank| stock(&pool, bank, if bank == 1 { 20 } else { 4 }));
+    for _ in 0..=QUARTERS {
+        stock(&pool, 1, 20);
         pool.core.core().tick(1);
     }
-    assert_eq!(resident(&pool), 5);
-    stock(&pool, 1, 5);
-    assert_eq!(pool.stats().fresh, 24);
+    assert_eq!(resident(&pool), 20);
+    stock(&pool, 1, 20);
+    assert_eq!(pool.stats().fresh, 28);
 }
 
 #[test]
