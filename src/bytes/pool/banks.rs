@@ -351,6 +351,8 @@ impl Plain {
     }
 }
 
+const MOST_DEEDS: usize = if cfg!(miri) { 20 } else { 200 };
+
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Get,
@@ -371,7 +373,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_pool_is_what_the_plain_one_is(deeds in vec((0..BANKS, deed()), 1..200)) {
+    fn a_pool_is_what_the_plain_one_is(deeds in vec((0..BANKS, deed()), 1..MOST_DEEDS)) {
         const MOST: usize = 12;
         let pool = uncached().max_memory(MOST * SIZE).build().unwrap();
         let (mut plain, mut out) = (Plain::default(), Vec::new());
