@@ -444,9 +444,9 @@ impl Store {
         self.resident.load(Relaxed).saturating_sub(self.floor.load(Relaxed))
     }
 
-    /// For each depot, its bank and its lowest level since the last call.
-    pub(super) fn ebbs(&self) -> impl Iterator<Item = (Bank, usize)> {
-        self.depots.banks().map(|bank| (bank, self.depots.of(bank).ebb(Watcher::Decay)))
+    /// The lowest level of each bank's depot since the last call.
+    pub(super) fn ebbs(&self) -> impl Iterator<Item = usize> {
+        self.depots.all().map(|depot| depot.ebb(Watcher::Decay))
     }
 
     /// What the clock sees of this store. Not at the same time as another call of this.

@@ -202,6 +202,36 @@ fn every_depot_is_emptied() {
     assert_eq!((resident(&pool), ticks), (0, QUARTERS + 1));
 }
 
+/// What was prefilled stays, on each node as much.
+#[test]
+fn each_node_keeps_what_was_prefilled() {
+    let levels = |pool: &BufferPool| {
+        [0, 1, 2].map(|bank| {
+            go_to(bank);
+            let bufs = get_many(pool, 9);
+            bufs.iter().filter(|buf| bank_under(buf) == bank).count()
+        })
+    };
+    let spikes = [[0, 0, 6], [6, 6, 0], [2, 0, 5]];
+    for (spike, by_decay) in spikes.into_iter().flat_map(|spike| [(spike, false), (spike, true)]) {
+        let pool = uncached().prefill(SIZE, 9).build().unwrap();
+        // So many more of each than were prefilled, all out at once.
+        let mut bufs = vec![get_many(&pool, 9)];
+        for (bank, more) in spike.into_iter().enumerate() {
+            go_to(bank as u8);
+            bufs.push(get_many(&pool, more));
+        }
+        drop(bufs);
+        assert_eq!(resident(&pool), 9 + spike.iter().sum::<usize>());
+        if by_decay {
+            while pool.core.core().tick(1) {}
+        } else {
+            pool.pressure(Pressure::Critical);
+        }
+        assert_eq!((resident(&pool), levels(&pool)), (9, [3; 3]), "{spike:?}, by decay: {by_decay}");
+    }
+}
+
 /// Each node keeps what its threads need, however little the others do.
 #[test]
 fn what_is_needed_on_one_node_does_not_decay_there() {

@@ -158,14 +158,13 @@ impl Core {
     fn unneeded(&self, store: &Store, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_BANKS] {
         let mut unneeded = [0; MAX_BANKS];
         let mut past = locked(&self.past);
-        let depots = past.0[store.class() * self.limits.banks..].iter_mut();
-        let mut above_floor = store.above_floor();
-        for ((bank, low), lows) in store.ebbs().zip(depots) {
-            let slots = judge(lows, low).min(above_floor);
-            lows.forget(slots);
-            above_floor -= slots;
-            unneeded[bank.index()] = slots;
+        let depots = &mut past.0[store.class() * self.limits.banks..];
+        for ((low, lows), slots) in store.ebbs().zip(&mut *depots).zip(&mut unneeded) {
+            *slots = judge(lows, low);
         }
+        let unneeded_in_all: usize = unneeded.iter().sum();
+        spare_evenly(&mut unneeded, unneeded_in_all.saturating_sub(store.above_floor()));
+        depots.iter_mut().zip(&unneeded[..self.limits.banks]).for_each(|(lows, &slots)| lows.forget(slots));
         unneeded
     }
 
@@ -261,5 +260,17 @@ impl Core {
     pub(super) fn wakes_up(&self) -> bool {
         fence(SeqCst);
         self.asleep.load(Relaxed) && self.asleep.swap(false, Relaxed)
+    }
+}
+
+/// Lets so many, of all that are to go, stay after all: as many of each.
+fn spare_evenly(going: &mut [usize], mut staying: usize) {
+    while staying > 0 {
+        let share = staying.div_ceil(going.iter().filter(|&&slots| slots > 0).count().max(1));
+        for slots in &mut *going {
+            let spared = share.min(*slots).min(staying);
+            *slots -= spared;
+            staying -= spared;
+        }
     }
 }

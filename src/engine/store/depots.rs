@@ -50,12 +50,9 @@ impl Depots {
         (1..count).map(move |distance| self.of(Bank(((bank.index() + distance) % count) as u8)))
     }
 
-    /// All banks, the one whose depot has the most first.
-    pub(super) fn fullest_first(&self) -> impl Iterator<Item = Bank> + use<> {
-        let count = self.others.len() + 1;
-        let level = |bank: &Bank| self.of(*bank).level();
-        let fullest = if count == 1 { 0 } else { self.banks().max_by_key(level).map_or(0, Bank::index) };
-        (0..count).map(move |distance| Bank(((fullest + distance) % count) as u8))
+    /// The bank whose depot has the most.
+    pub(super) fn fullest(&self) -> Bank {
+        self.banks().max_by_key(|&bank| self.of(bank).level()).unwrap_or_default()
     }
 
     pub(super) fn level(&self) -> usize {

@@ -176,10 +176,20 @@ impl Store {
         bytes.div_ceil(self.weight.max(1))
     }
 
-    /// Retires slots of the depots, the fullest first, until so many of them, and so many bytes, are enough; the bytes.
+    /// Retires slots of the depots until so many of them, and so many bytes, are enough; the bytes. A batch at a time of the
+    /// fullest, so that what stays is as much on each node.
     fn evict(&self, enough: impl Fn(usize, usize) -> bool) -> usize {
         let (mut count, mut bytes) = (0, 0);
-        for bank in self.depots.fullest_first() {
+        while self.depots.are_several() && !enough(count, bytes) {
+            let done = |more, more_bytes| more >= self.batch || enough(count + more, bytes + more_bytes);
+            let gone = self.evict_from(self.depots.fullest(), done);
+            (count, bytes) = (count + gone.0, bytes + gone.1);
+            // Some may be on their way into it, while there are others elsewhere.
+            if gone.0 == 0 {
+                break;
+            }
+        }
+        for bank in self.depots.banks() {
             let gone = self.evict_from(bank, |more, more_bytes| enough(count + more, bytes + more_bytes));
             (count, bytes) = (count + gone.0, bytes + gone.1);
         }
