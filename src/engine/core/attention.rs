@@ -134,8 +134,9 @@ impl Core {
         let missing = |freed| wanted.saturating_sub(freed);
         let from_depots = |freed, store: &Store| freed + store.reclaim(missing(freed));
         let mut freed = 0;
-        // When all is to go there is nothing to choose.
-        while wanted != usize::MAX && freed < wanted {
+        // When all is to go there is nothing to choose; nor when nothing lies there, as mostly where requests wait. To ask the
+        // clock is a look at every class, and what it notes moves cache lines.
+        while wanted != usize::MAX && freed < wanted && self.stores.iter().any(|store| store.level() > 0) {
             match self.give_way(missing(freed), None) {
                 0 => break,
                 bytes => freed += bytes,
