@@ -64,7 +64,8 @@
 //! # What it costs
 //!
 //! Each thread has a *magazine* for each size class it uses: a small stack of idle buffers that it alone works on.
-//! Behind the magazines is a *depot*, common to all threads.
+//! Behind the magazines is a *depot*, common to all threads, or to those of one node of the machine if the pool asks for
+//! [local](Node::Local) memory.
 //!
 //! | a get or a return | costs |
 //! |---|---|

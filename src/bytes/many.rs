@@ -186,9 +186,18 @@ impl Group {
         obtained.map_err(|short| short.into_error(requested))
     }
 
-    /// What lies in the depot, and fresh memory for the rest.
+    /// What lies in the depot, and fresh memory for the rest; or if there is not enough, what lies idle on other nodes before.
     fn complete<'a>(&mut self, core: &'a ByteCore) -> Result<(), Short<'a>> {
         self.take_idle(core);
+        self.take_fresh(core).or_else(|short| {
+            if !short.is_queued() {
+                self.take_far(core);
+            }
+            if self.lacks() == 0 { Ok(()) } else { Err(short) }
+        })
+    }
+
+    fn take_fresh<'a>(&mut self, core: &'a ByteCore) -> Result<(), Short<'a>> {
         if self.lacks() == 0 {
             return Ok(());
         }
@@ -205,6 +214,7 @@ impl Group {
         let stolen = taken::obtain_stolen(core, self.store)?;
         self.bufs.push(PooledBuf::empty(stolen));
         self.take_idle(core);
+        self.take_far(core);
         (self.lacks() == 0).then_some(())
     }
 
@@ -212,6 +222,12 @@ impl Group {
     fn take_idle(&mut self, core: &ByteCore) {
         let (store, lacks) = (self.store, self.lacks());
         taken::obtain_idle(core, store, lacks, |taken| self.bufs.push(PooledBuf::empty(taken)));
+    }
+
+    /// Takes what lies in depots of other nodes.
+    fn take_far(&mut self, core: &ByteCore) {
+        let (store, lacks) = (self.store, self.lacks());
+        taken::obtain_far(core, store, lacks, |taken| self.bufs.push(PooledBuf::empty(taken)));
     }
 
     /// Where some may come from outside the budget.

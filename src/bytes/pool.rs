@@ -19,6 +19,7 @@ use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::store::Keeping;
 use crate::memory::options::Need;
+use crate::memory::os::topology::Bank;
 use crate::memory::{Memory, MemorySource, Want, os};
 use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::builder::{BufferPoolBuilder, Zeroing};
@@ -134,15 +135,19 @@ impl BufferPool {
         let nothing = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
         let stores: Vec<_> = blocks.iter().map(idle).chain([nothing, nothing]).collect();
         let plan = options.memory.plan().map_err(|denial| BuildError::of_denial(denial, os::page_size()))?;
-        let sources = blocks.iter().map(|&block| options.memory.source_for(block, plan.as_ref()));
-        let apart = || options.memory.source_for_oversize(plan.as_ref());
+        let banks = options.memory.banks();
+        let plans = Vec::from_iter((0..banks).map(|bank| options.memory.plan_on(Bank(bank as u8), plan.as_ref())));
+        let apart = Memory::APART;
+        let layouts = blocks.iter().copied().chain([apart, apart]);
+        let source = |block| plans.iter().map(move |plan| options.memory.source_for(block, plan.as_ref()));
         let keeper = ByteKeeper {
             classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
             closed: AtomicBool::new(false),
             max_request: options.max_request,
             alignment: options.alignment,
-            sources: sources.chain([apart(), apart()]).collect(),
+            sources: layouts.flat_map(source).collect(),
+            banks,
             plan: plan.clone(),
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
@@ -158,6 +163,7 @@ impl BufferPool {
             max_idle_per_store: options.max_idle_per_class,
             thread_cache: options.thread_cache,
             by_clock: options.eviction == Eviction::ClockPro,
+            banks,
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
         pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);
@@ -520,6 +526,9 @@ impl fmt::Debug for Handle<ByteKeeper> {
 
 #[cfg(all(test, feature = "pressure", target_os = "linux", not(any(loom, miri))))]
 mod pressed;
+
+#[cfg(all(test, not(loom)))]
+mod banks;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

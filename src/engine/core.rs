@@ -27,6 +27,7 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats};
 use crate::engine::table::SlotTable;
+use crate::memory::os::topology::Bank;
 use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, try_locked};
 
 pub(crate) use attention::Reach;
@@ -49,7 +50,7 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no
     /// magazine busy, so this may run user code, which may use pools. It must not unwind: see
     /// [`panics`].
-    fn vacate(&self, content: &Self::Content, class: usize) -> usize;
+    fn vacate(&self, content: &Self::Content, class: usize, bank: Bank) -> usize;
 
     /// A slot came home while [attention](Core::raise_attention) is raised: gives it to who waits, or
     /// [shelves](Spare::shelve) it. As [`vacate`](Self::vacate), this may run user code and must not unwind.
@@ -73,7 +74,7 @@ pub(crate) struct StoreConfig {
     pub(crate) keeping: Keeping,
 }
 
-/// How much may lie idle.
+/// How much may lie idle, and where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Bytes in depots and magazines, of all stores.
@@ -84,6 +85,8 @@ pub(crate) struct Limits {
     pub(crate) thread_cache: usize,
     /// Whether a clock picks the slots that give way when stores compete.
     pub(crate) by_clock: bool,
+    /// How many banks the memory of slots is told apart by.
+    pub(crate) banks: usize,
 }
 
 /// The part of a core that does not depend on the face.
@@ -99,7 +102,7 @@ pub(crate) struct Core {
     table: SlotTable,
     /// Headers without memory.
     vacant: Depot,
-    vacate: unsafe fn(*const Core, SlotPtr, usize) -> usize,
+    vacate: unsafe fn(*const Core, SlotPtr, usize, Bank) -> usize,
     offer: unsafe fn(*const Core, Spare),
     told_shut: unsafe fn(*const Core),
     tidy: unsafe fn(*const Core),
@@ -177,7 +180,7 @@ impl<K: Keeper> Handle<K> {
             restless: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             is_looked_at: AtomicBool::new(false),
-            past: Mutex::new(Past::of(stores.len())),
+            past: Mutex::new(Past::of(stores.len() * limits.banks)),
             clock: limits
                 .by_clock
                 .then(|| Mutex::new(Clock::new(limits.max_idle, stores.iter().map(|store| store.weight)))),
@@ -188,11 +191,8 @@ impl<K: Keeper> Handle<K> {
             handle_alloc_error(Layout::new::<CoreOf<K>>())
         };
         let core = place.as_ptr().cast::<Core>();
-        let stores = stores
-            .iter()
-            .enumerate()
-            .map(|(class, config)| Store::new(core, class, config, limits.thread_cache))
-            .collect();
+        let stores =
+            stores.iter().enumerate().map(|(class, config)| Store::new(core, class, config, &limits)).collect();
         // SAFETY: `repr(C)` puts the core first; it is ours alone until the handle leaves this function.
         unsafe { (*core).stores = stores };
         Handle(place)
@@ -230,8 +230,15 @@ impl<K: Keeper> CoreOf<K> {
         &self.keeper
     }
 
-    /// Gives `content` a slot in this class, or the content back when there is no memory for a header.
-    pub(crate) fn birth(&self, class: usize, bytes: usize, content: K::Content) -> Result<SlotPtr, K::Content> {
+    /// Gives `content`, whose memory is in this bank, a slot in this class, or the content back when there is no memory for
+    /// a header.
+    pub(crate) fn birth(
+        &self,
+        class: usize,
+        bank: Bank,
+        bytes: usize,
+        content: K::Content,
+    ) -> Result<SlotPtr, K::Content> {
         let core = &self.core;
         let store = &core.stores[class];
         core.retain();
@@ -255,7 +262,7 @@ impl<K: Keeper> CoreOf<K> {
             },
         };
         // SAFETY: ours, not yet shown to anybody.
-        unsafe { slot.head() }.set_store(store);
+        unsafe { slot.head() }.set_home(store, bank);
         store.count_birth(bytes);
         // SeqCst: see `room`.
         core.counts.footprint.fetch_add(bytes, SeqCst);
@@ -300,15 +307,25 @@ pub(crate) unsafe fn home_of(slot: SlotPtr) -> usize {
     unsafe { slot.head() }.store() as usize
 }
 
+/// The bank of the slot's memory.
+///
+/// # Safety
+/// The slot is held.
+#[cfg(all(test, not(loom)))]
+pub(crate) unsafe fn bank_of(slot: SlotPtr) -> Bank {
+    // SAFETY: held, so the table is there.
+    unsafe { slot.head() }.bank()
+}
+
 /// # Safety
 /// `core` belongs to a `CoreOf<K>`; the caller holds the slot, one of this core.
-unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize) -> usize {
+unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize, bank: Bank) -> usize {
     // SAFETY: the core is the first field of a `CoreOf<K>` and made from a pointer to the whole.
     let core = unsafe { &*core.cast::<CoreOf<K>>() };
     let slot = slot.cast::<K::Content>();
     // SAFETY: the caller holds the slot.
     let slot: &Slot<K::Content> = unsafe { slot.as_ref() };
-    core.keeper.vacate(slot.content(), class)
+    core.keeper.vacate(slot.content(), class, bank)
 }
 
 /// # Safety
@@ -436,6 +453,22 @@ impl Core {
         cache::with(|cache| self.stores[class].take_many(cache, count, each));
     }
 
+    /// Up to `count` slots that lie idle in depots of other banks than this thread's.
+    #[cold]
+    pub(crate) fn take_far(&self, class: usize, count: usize, each: impl FnMut(SlotPtr)) {
+        cache::with(|cache| self.stores[class].take_far(cache, count, each));
+    }
+
+    /// The bank of this thread, if the pool tells banks apart, and otherwise the first.
+    pub(crate) fn bank_here(&self) -> Bank {
+        self.stores[0].bank_here()
+    }
+
+    /// How many banks the pool tells apart.
+    pub(crate) fn banks(&self) -> usize {
+        self.limits.banks
+    }
+
     /// Robs all threads' magazines of this class: one slot for the caller, the rest for the depot. With attention raised
     /// there is nothing in them.
     #[cold]
@@ -501,13 +534,15 @@ impl Core {
     pub(crate) unsafe fn retire(slot: SlotPtr) -> usize {
         // SAFETY: held, so the table is there.
         let store = unsafe { slot.head() }.store();
+        // SAFETY: held.
+        let bank = unsafe { slot.head() }.bank();
         // SAFETY: held, so store and core are there.
         let store = unsafe { &*store };
         let core = store.core_ptr();
         // SAFETY: as above.
         let this = unsafe { &*core };
         // SAFETY: made for this kind of core; the slot is held.
-        let bytes = unsafe { (this.vacate)(core, slot, store.class()) };
+        let bytes = unsafe { (this.vacate)(core, slot, store.class(), bank) };
         store.count_death(bytes);
         this.counts.footprint.fetch_sub(bytes, Relaxed);
         this.vacant.announce(1);
@@ -524,7 +559,7 @@ impl Core {
 
     /// Bytes of headers, tables and lists.
     pub(crate) fn overhead(&self) -> usize {
-        let seats: usize = self.stores.iter().map(|store| store.seats().bytes()).sum();
+        let seats: usize = self.stores.iter().map(|store| store.seats().bytes() + store.depot_bytes()).sum();
         let clock = self.clock.as_ref().and_then(try_locked).map_or(0, |clock| clock.bytes());
         size_of::<Core>() + size_of_val(&*self.stores) + self.table.bytes() + seats + clock
     }

@@ -104,6 +104,17 @@ pub(super) struct Depot {
     retries: AtomicU64,
     /// For each watcher, the lowest level since it [looked](Self::ebb): so many slots nobody needed.
     lows: [AtomicUsize; 2],
+    /// Slots that threads sent home, from each side. Counted where there are several banks.
+    returns: [AtomicU64; 2],
+}
+
+/// From which side slots come home to a depot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// From a thread on the node of their memory.
+    Near,
+    /// From a thread on another.
+    Far,
 }
 
 impl Depot {
@@ -113,6 +124,7 @@ impl Depot {
             level: AtomicUsize::new(0),
             retries: AtomicU64::new(0),
             lows: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            returns: [AtomicU64::new(0), AtomicU64::new(0)],
         }
     }
 
@@ -268,6 +280,15 @@ impl Depot {
 
     pub(super) fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
+    }
+
+    /// Counts slots that are about to come home.
+    pub(super) fn count_returns(&self, side: Side, slots: usize) {
+        self.returns[side as usize].fetch_add(slots as u64, Relaxed);
+    }
+
+    pub(super) fn returns(&self, side: Side) -> u64 {
+        self.returns[side as usize].load(Relaxed)
     }
 }
 

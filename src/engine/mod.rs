@@ -6,7 +6,8 @@
 //! | magazine | a thread's fixed stack of idle slots, for one store |
 //! | cache | all magazines of one thread |
 //! | depot | idle slots shared by all threads, in batches |
-//! | store | the depot and the magazines for one kind of slot |
+//! | bank | the memory of one node of the machine, which slots are told apart by where a pool asks for it |
+//! | store | the depots, one for each bank, and the magazines for one kind of slot |
 //! | core | the stores of one pool, and their life |
 //! | seat | where a store finds a magazine |
 //! | lane | where a thread finds a magazine |
@@ -22,7 +23,7 @@
 //! | rob | to empty another thread's magazine |
 //! | retire | to give up a slot's memory |
 //!
-//! A handle is a slot taken from a store; a store is this thread's magazine in front of a depot that all threads share.
+//! A handle is a slot taken from a store; a store is this thread's magazine in front of a depot that all threads share, or all of one node.
 
 // The engine's subject is memory shared between threads without locks; each use argues for itself.
 #![allow(unsafe_code)]

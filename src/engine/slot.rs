@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use crate::engine::store::Store;
 use crate::engine::table::INDEX_BITS;
+use crate::memory::os::topology::Bank;
 use crate::memory::prefetch::prefetch_to_read;
 use crate::sync::{AtomicU32, BATCH, Cell, Ordering::*};
 
@@ -26,6 +27,8 @@ pub(crate) struct Head {
     /// Where it goes home to. Set when the slot gets its memory.
     store: Cell<*const Store>,
     index: u32,
+    /// Where its memory is. Set with the store.
+    bank: Cell<Bank>,
 }
 
 const _: () = assert!(BATCH <= 1 << (u32::BITS - INDEX_BITS), "a link has room for the number of followers");
@@ -44,6 +47,7 @@ impl<C> Slot<C> {
             link: AtomicU32::new(0),
             store: Cell::new(store),
             index,
+            bank: Cell::new(Bank::FIRST),
         };
         Slot { head, content }
     }
@@ -69,6 +73,10 @@ impl<C> Slot<C> {
         let store_place = unsafe { &raw mut (*head).store };
         // SAFETY: valid and aligned.
         unsafe { store_place.write(Cell::new(store)) };
+        // SAFETY: as `index_place`.
+        let bank_place = unsafe { &raw mut (*head).bank };
+        // SAFETY: valid and aligned.
+        unsafe { bank_place.write(Cell::new(Bank::FIRST)) };
         // SAFETY: the caller's promise.
         unsafe { Self::set_content(slot, content) };
     }
@@ -139,8 +147,14 @@ impl Head {
         self.store.get()
     }
 
-    pub(super) fn set_store(&self, store: *const Store) {
+    /// The bank of its memory. Only the slot's holder may ask.
+    pub(super) fn bank(&self) -> Bank {
+        self.bank.get()
+    }
+
+    pub(super) fn set_home(&self, store: *const Store, bank: Bank) {
         self.store.set(store);
+        self.bank.set(bank);
     }
 
     /// Makes this slot the leader of a batch with these followers, on top of the leader `below`. Only the slot's holder may

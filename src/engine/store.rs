@@ -4,6 +4,7 @@
 //! last slot away must not touch the store afterwards, for the slot's next holder may be the one that frees the core.
 //! Every function here that takes slots therefore ends with handing them on, and counts before it does.
 
+mod depots;
 mod returns;
 mod room;
 
@@ -11,15 +12,17 @@ use std::ptr::NonNull;
 
 use crate::engine::cache::Cache;
 use crate::engine::clock::Sight;
-use crate::engine::core::Core;
-use crate::engine::depot::{Depot, Loot, Watcher};
+use crate::engine::core::{Core, Limits};
+use crate::engine::depot::{Depot, Loot, Side, Watcher};
 use crate::engine::lanes::{self, Lane};
 use crate::engine::magazine::{Magazine, Stay};
 use crate::engine::seats::Seats;
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
+use crate::memory::os::topology::Bank;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, BATCH, DEPTH, Ordering::*, fence};
 
+use depots::Depots;
 use returns::leave;
 pub(super) use returns::retire_all;
 pub(crate) use returns::{put_back, put_cached, put_many, put_slowly};
@@ -35,7 +38,7 @@ pub(crate) enum Keeping {
 
 /// Idle slots of one kind.
 pub(crate) struct Store {
-    depot: Depot,
+    depots: Depots,
     seats: Seats,
     core: *const Core,
     class: usize,
@@ -75,18 +78,20 @@ pub(crate) struct StoreStats {
     pub(crate) resident_bytes: usize,
     pub(crate) in_caches: usize,
     pub(crate) in_depot: usize,
+    pub(crate) local_returns: u64,
+    pub(crate) remote_returns: u64,
 }
 
 impl Store {
-    pub(super) fn new(core: *const Core, class: usize, kind: &super::core::StoreConfig, thread_cache: usize) -> Self {
+    pub(super) fn new(core: *const Core, class: usize, kind: &super::core::StoreConfig, limits: &Limits) -> Self {
         Store {
-            depot: Depot::new(),
+            depots: Depots::new(limits.banks),
             seats: Seats::new(),
             core,
             class,
             keeping: kind.keeping,
             weight: kind.weight,
-            batch: (thread_cache / kind.weight.max(1) / 2).clamp(1, BATCH),
+            batch: (limits.thread_cache / kind.weight.max(1) / 2).clamp(1, BATCH),
             closed: AtomicBool::new(false),
             lane: AtomicU32::new(Lane::NONE.0),
             places: AtomicUsize::new(0),
@@ -128,8 +133,7 @@ impl Store {
         let magazine = magazine.filter(|magazine| !self.heeds_attention(magazine));
         let mut loot = Loot::new();
         let batches = magazine.map_or(1, |m| m.limit() / 2 / self.batch);
-        // SAFETY: the core's table is the one of all its depots.
-        unsafe { self.depot.pop(self.core().table(), batches, &mut loot) };
+        self.pop_near(batches, &mut loot);
         let slot = loot.take_newest()?;
         match magazine {
             Some(magazine) => {
@@ -145,6 +149,29 @@ impl Store {
             }
         }
         Some(slot)
+    }
+
+    /// Takes batches out of the depot of this thread's bank; how many slots.
+    ///
+    /// What was prefilled is for threads that must not enter the kernel, so there other banks are as good.
+    fn pop_near(&self, batches: usize, out: &mut Loot) -> usize {
+        let here = self.depots.here();
+        // SAFETY: the core's table is the one of all its depots.
+        match unsafe { self.depots.of(here).pop(self.core().table(), batches, out) } {
+            0 if self.floor.load(Relaxed) > 0 => self.pop_far(here, batches, out),
+            taken => taken,
+        }
+    }
+
+    /// Takes batches out of a depot of another bank.
+    fn pop_far(&self, here: Bank, batches: usize, out: &mut Loot) -> usize {
+        let mut others = self.depots.besides(here);
+        // SAFETY: the core's table is the one of all its depots.
+        let taken = others.find_map(|depot| match unsafe { depot.pop(self.core().table(), batches, out) } {
+            0 => None,
+            taken => Some(taken),
+        });
+        taken.unwrap_or(0)
     }
 
     /// Puts slots that came out of the depot into this thread's empty magazine, and what does not fit back into the
@@ -173,17 +200,30 @@ impl Store {
         let from_depot = count - cached.len();
         cached.drain().for_each(&mut each);
         if from_depot > 0 {
-            self.take_from_depot(cache, from_depot, each);
+            self.take_from_depot(cache, from_depot, each, |batches, out| self.pop_near(batches, out));
         }
     }
 
-    fn take_from_depot(&self, cache: &Cache, count: usize, mut each: impl FnMut(SlotPtr)) {
+    /// Takes up to `count` slots of other banks, for want of memory on this thread's.
+    pub(super) fn take_far(&self, cache: &Cache, count: usize, each: impl FnMut(SlotPtr)) {
+        if self.depots.are_several() {
+            let here = self.depots.here();
+            self.take_from_depot(cache, count, each, |batches, out| self.pop_far(here, batches, out));
+        }
+    }
+
+    fn take_from_depot(
+        &self,
+        cache: &Cache,
+        count: usize,
+        mut each: impl FnMut(SlotPtr),
+        pop: impl Fn(usize, &mut Loot) -> usize,
+    ) {
         let mut taken = 0;
         while taken < count {
             let mut loot = Loot::new();
             let batches = (count - taken).min(DEPTH).div_ceil(self.batch);
-            // SAFETY: the core's table is the one of all its depots.
-            if unsafe { self.depot.pop(self.core().table(), batches, &mut loot) } == 0 {
+            if pop(batches, &mut loot) == 0 {
                 break;
             }
             let wanted = loot.len().min(count - taken);
@@ -207,13 +247,15 @@ impl Store {
         }
     }
 
-    /// Up to `count` slots of the depot for those who wait, in whose presence nothing else may come into it.
+    /// Up to `count` slots of the depots for those who wait, in whose presence nothing else may come into them.
     pub(super) fn unshelve(&self, count: usize, mut each: impl FnMut(Spare)) {
+        let here = self.depots.here();
         let mut left = count;
         while left > 0 {
             let mut loot = Loot::new();
             // SAFETY: the core's table is the one of all its depots.
-            if unsafe { self.depot.pop(self.core().table(), 1, &mut loot) } == 0 {
+            let near = unsafe { self.depots.of(here).pop(self.core().table(), 1, &mut loot) };
+            if near == 0 && self.pop_far(here, 1, &mut loot) == 0 {
                 break;
             }
             for slot in loot.drain() {
@@ -230,9 +272,14 @@ impl Store {
         }
     }
 
-    /// Slots in the depot, or on their way into it.
+    /// Slots in the depots, or on their way into them.
     pub(super) fn level(&self) -> usize {
-        self.depot.level()
+        self.depots.level()
+    }
+
+    /// The bank of this thread, where its pool tells banks apart.
+    pub(super) fn bank_here(&self) -> Bank {
+        self.depots.here()
     }
 
     /// Whether somebody waits for memory. Then this magazine of the caller's thread, attached here, has no places any
@@ -365,12 +412,14 @@ impl Store {
         self.closed.store(true, Relaxed);
     }
 
-    /// Empties the depot for good.
-    pub(super) fn close_depot(&self) {
+    /// Empties the depots for good.
+    pub(super) fn close_depots(&self) {
         // SAFETY: taken out, so ours; the closer holds the core.
         let retire = |slot| unsafe { retire_all(&[slot]) };
-        // SAFETY: the core's table is the one of all its depots, and the closer holds the core.
-        unsafe { self.depot.close(self.core().table(), retire) };
+        for depot in self.depots.all() {
+            // SAFETY: the core's table is the one of all its depots, and the closer holds the core.
+            unsafe { depot.close(self.core().table(), retire) };
+        }
     }
 
     pub(super) fn count_birth(&self, bytes: usize) {
@@ -395,14 +444,15 @@ impl Store {
         self.resident.load(Relaxed).saturating_sub(self.floor.load(Relaxed))
     }
 
-    /// The lowest level of the depot since the last call.
-    pub(super) fn ebb(&self) -> usize {
-        self.depot.ebb(Watcher::Decay)
+    /// The lowest level of each bank's depot since the last call.
+    pub(super) fn ebbs(&self) -> impl Iterator<Item = usize> {
+        self.depots.all().map(|depot| depot.ebb(Watcher::Decay))
     }
 
     /// What the clock sees of this store. Not at the same time as another call of this.
     pub(super) fn sight(&self) -> Sight {
-        Sight { resident: self.resident.load(Relaxed), idle: self.depot.level(), low: self.depot.ebb(Watcher::Clock) }
+        let (idle, low) = (self.depots.level(), self.depots.ebb(Watcher::Clock));
+        Sight { resident: self.resident.load(Relaxed), idle, low }
     }
 
     pub(super) fn count_death(&self, bytes: usize) {
@@ -431,11 +481,11 @@ impl Store {
     }
 
     pub(super) fn raise_attention(&self) {
-        self.depot.raise_attention();
+        self.depots.all().for_each(Depot::raise_attention);
     }
 
     pub(super) fn lower_attention(&self) {
-        self.depot.lower_attention();
+        self.depots.all().for_each(Depot::lower_attention);
         self.seats.visit().for_each(|magazine| magazine.dismiss_attention());
     }
 
@@ -447,6 +497,11 @@ impl Store {
         lanes::give_back(self.known_lane());
     }
 
+    /// Bytes of what it has besides itself and its seats.
+    pub(super) fn depot_bytes(&self) -> usize {
+        self.depots.bytes()
+    }
+
     pub(super) fn stats(&self) -> StoreStats {
         let mut stats = StoreStats {
             cache_hits: self.cache_hits.load(Relaxed),
@@ -454,11 +509,13 @@ impl Store {
             stolen: self.stolen.load(Relaxed),
             handed_over: self.handed_over.load(Relaxed),
             fresh: self.fresh.load(Relaxed),
-            depot_retries: self.depot.retries(),
+            depot_retries: self.depots.all().map(Depot::retries).sum(),
             resident: self.resident.load(Relaxed),
             resident_bytes: self.resident_bytes.load(Relaxed),
             in_caches: 0,
-            in_depot: self.depot.level(),
+            in_depot: self.depots.level(),
+            local_returns: self.depots.returns(Side::Near),
+            remote_returns: self.depots.returns(Side::Far),
         };
         for magazine in self.seats.visit() {
             let (len, hits) = magazine.snapshot();

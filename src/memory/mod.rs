@@ -28,6 +28,7 @@ use std::sync::Arc;
 pub(crate) use heap::Heap;
 pub(crate) use mapped::Mapped;
 use options::{HugePages, MemoryOption, Need, Node, Options, OsReason};
+use os::topology::Bank;
 use plan::Plan;
 
 /// Memory as it comes from a source.
@@ -355,14 +356,33 @@ impl Memory {
         Ok((!self.options.is_empty()).then(|| Arc::new(Plan::new(self.options))))
     }
 
+    /// How many banks a pool tells apart by its sources.
+    pub(crate) fn banks(&self) -> usize {
+        let is_local = self.options.asks_for(MemoryOption::Numa) && self.options.node == Node::Local;
+        match self.choice {
+            Choice::Mapped if is_local => Bank::count(),
+            _ => 1,
+        }
+    }
+
+    /// The plan of the sources of one bank. Where there is one alone, the system is asked for each mapping where it should
+    /// be: there may be nodes that it does not tell of.
+    pub(crate) fn plan_on(&self, bank: Bank, plan: Option<&Arc<Plan>>) -> Option<Arc<Plan>> {
+        let plan = plan?;
+        match bank.node().filter(|_| self.banks() > 1) {
+            Some(node) => Some(Arc::new(plan.on(node))),
+            None => Some(plan.clone()),
+        }
+    }
+
     /// Takes a little memory with all that is required, and gives it back.
     fn probe(&self) -> Result<(), Denial> {
         let required = self.options.required();
         if required.is_empty() {
             return Ok(());
         }
-        let source =
-            Memory { choice: self.choice, options: required }.source_for_oversize(Some(&Arc::new(Plan::new(required))));
+        let source = Memory { choice: self.choice, options: required }
+            .source_for(Self::APART, Some(&Arc::new(Plan::new(required))));
         let layout = Layout::new::<u64>();
         let block = source.allocate(layout, Want::Any)?;
         // SAFETY: allocated above, and not used.
@@ -378,11 +398,9 @@ impl Memory {
         }
     }
 
-    /// The source of blocks that belong to no size class, each of its own size.
-    pub(crate) fn source_for_oversize(&self, plan: Option<&Arc<Plan>>) -> Source {
-        // No block has the empty layout, so each is a mapping of its own.
-        self.source_for(Layout::new::<()>(), plan)
-    }
+    /// The class of blocks that belong to none, each of its own size. No block has the empty layout, so each is a mapping of
+    /// its own.
+    pub(crate) const APART: Layout = Layout::new::<()>();
 }
 
 #[cfg(test)]
@@ -406,11 +424,11 @@ mod tests {
     fn every_source_takes_back_what_it_gives() {
         let class = layout(8192);
         for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
-            let sizes = [(memory.source_for(class, None), 8192), (memory.source_for_oversize(None), 70_000)];
+            let sizes = [(memory.source_for(class, None), 8192), (memory.source_for(Memory::APART, None), 70_000)];
             for (source, size) in sizes {
                 give_and_take_back(&source, layout(size));
             }
-            give_and_take_back(&memory.source_for_oversize(None), layout(100));
+            give_and_take_back(&memory.source_for(Memory::APART, None), layout(100));
         }
     }
 

@@ -34,6 +34,15 @@ pub enum Node {
     /// On this one as long as it has memory left.
     Preferred(u32),
     /// On the node of the thread that the memory is taken for, as long as it has some left.
+    ///
+    /// Where there are several nodes with processors, each has its own idle memory. A thread takes what lies idle on the
+    /// node where it runs, or else fresh memory there; only where that is refused, by a budget or by the system, it gets
+    /// what lies idle on another. Buffers go back to the node of their memory, whoever drops them, when they leave a
+    /// thread's cache; [`Stats::local_returns`](crate::Stats::local_returns) and
+    /// [`remote_returns`](crate::Stats::remote_returns) count them. [Prefilled](crate::BufferPoolBuilder::prefill) buffers
+    /// are of all nodes, as many of each, and their classes take what lies idle on another node before fresh memory.
+    ///
+    /// Costs a look at the number of the processor, which takes no system call, for each exchange with the depot.
     Local,
 }
 

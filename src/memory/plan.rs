@@ -1,15 +1,16 @@
 //! What is asked of a pool's memory, and how it went.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Denial;
-use super::options::{MemoryOption, Need, Options, OsReason};
+use super::options::{MemoryOption, Need, Node, Options, OsReason};
 
-/// Shared by all sources of a pool.
+/// Shared by all sources of a pool, or by those of one node; then the outcomes are shared by all.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     options: Options,
-    outcomes: [Outcome; MemoryOption::ALL.len()],
+    outcomes: Arc<[Outcome; MemoryOption::ALL.len()]>,
 }
 
 /// How often an option was asked for, and given.
@@ -31,6 +32,13 @@ pub(crate) struct Report {
 impl Plan {
     pub(crate) fn new(options: Options) -> Self {
         Plan { options, ..Plan::default() }
+    }
+
+    /// The same on this node, as long as it has memory left.
+    pub(super) fn on(&self, node: u32) -> Self {
+        let mut options = self.options;
+        options.node = Node::Preferred(node);
+        Plan { options, outcomes: self.outcomes.clone() }
     }
 
     pub(super) fn options(&self) -> &Options {

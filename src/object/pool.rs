@@ -12,6 +12,7 @@ use crate::engine::lists::Lists;
 use crate::engine::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
+use crate::memory::os::topology::Bank;
 use crate::object::builder::{Create, Options, PoolBuilder, Weigh};
 use crate::object::order;
 use crate::object::pooled::taken::{self, STORE, UNPOOLED};
@@ -90,7 +91,7 @@ pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
 impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
     type Content = Held<T>;
 
-    fn vacate(&self, held: &Held<T>, class: usize) -> usize {
+    fn vacate(&self, held: &Held<T>, class: usize, _: Bank) -> usize {
         panics::contain(|| taken::vacate(held));
         if class == STORE {
             self.leaf.release(Amount { values: 1, bytes: held.weight() });
@@ -191,6 +192,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             max_idle_per_store: options.max_idle,
             thread_cache: options.thread_cache,
             by_clock: false,
+            banks: 1,
         };
         let budget = options.bounds.budget();
         let leaf = match options.max_objects {

@@ -56,6 +56,11 @@ pub struct Stats {
     pub overhead: u64,
     /// Exchanges with the depot that another thread's exchange made to be tried again.
     pub depot_retries: u64,
+    /// Buffers that went from a thread's cache, or in a batch, to the depot of the node on which that thread ran; see
+    /// [`Node::Local`](crate::Node::Local). 0 where there is one node.
+    pub local_returns: u64,
+    /// The same to the depot of another node, which the buffers' memory is on.
+    pub remote_returns: u64,
     /// Requests that wait in line now, or were granted and have not been fetched.
     pub waiters: u64,
     /// Requests that had to wait.
@@ -131,6 +136,10 @@ pub struct ClassStats {
     pub idle_in_depot: u64,
     /// Exchanges with the depot that had to be tried again.
     pub depot_retries: u64,
+    /// Buffers that went to the depot of the node on which the thread ran that brought them.
+    pub local_returns: u64,
+    /// Buffers that went to the depot of another node.
+    pub remote_returns: u64,
 }
 
 /// What belongs to no class.
@@ -180,6 +189,8 @@ impl Stats {
             idle_in_depot: of(|c| c.idle_in_depot),
             overhead: *overhead as u64,
             depot_retries: of(|c| c.depot_retries),
+            local_returns: of(|c| c.local_returns),
+            remote_returns: of(|c| c.remote_returns),
             waiters: *waiters,
             waits: waits.count(),
             waited: waits.total(),
@@ -221,6 +232,8 @@ impl ClassStats {
             idle_in_caches: bytes(store.in_caches),
             idle_in_depot: bytes(store.in_depot),
             depot_retries: store.depot_retries,
+            local_returns: store.local_returns,
+            remote_returns: store.remote_returns,
         }
     }
 
@@ -263,6 +276,9 @@ impl fmt::Display for Stats {
             "footprint {footprint}, overhead {overhead}, oversize gets {}, unpooled {}, depot retries {}",
             self.oversize, self.unpooled, self.depot_retries
         )?;
+        if self.local_returns + self.remote_returns > 0 {
+            write!(f, "\n{} returns to the thread's own node, {} to others", self.local_returns, self.remote_returns)?;
+        }
         if self.waits > 0 {
             let (waited, longest) = (self.waited, self.longest_wait);
             write!(f, "\n{} wait, {} have waited, {waited:?} in all, {longest:?} at most", self.waiters, self.waits)?;

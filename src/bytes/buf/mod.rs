@@ -214,6 +214,13 @@ impl PooledBuf {
         SlotPtr::new(self.slot)
     }
 
+    /// On which node its memory is.
+    #[cfg(all(test, not(loom)))]
+    pub(in crate::bytes) fn bank(&self) -> crate::memory::os::topology::Bank {
+        // SAFETY: the handle holds the slot.
+        unsafe { crate::engine::core::bank_of(self.slot()) }
+    }
+
     /// Hands the slot over, its marks raised.
     pub(in crate::bytes) fn into_taken(mut self) -> Taken {
         self.fold();

@@ -18,6 +18,7 @@ use crate::engine::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
+use crate::memory::os::topology::Bank;
 use crate::memory::prefetch::prefetch;
 use crate::memory::{Denial, MemorySource, Source, Want, os};
 use crate::policy::budget::{Amount, Reservation, Short, climb};
@@ -183,7 +184,7 @@ pub(in crate::bytes) fn obtain_block(
         Some(core.core()),
         |()| Amount::bytes(layout.size()),
         &mut (),
-        |()| charged_birth(core, store, layout, want),
+        |()| born_or_far(core, store, layout, want),
         |()| core.core().steal(store),
     );
     let got = got.map(|slot| PooledBuf::empty(Taken::of(slot, lane_home(core, store))));
@@ -196,7 +197,8 @@ pub(in crate::bytes) fn obtain_block(
 fn obtain_outside(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
     let (_, layout) = block_for(core, size)?;
     let store = core.keeper().unpooled();
-    let slot = birth(core, store, layout, want).map_err(|denial| Error::of_denial(denial, size))?;
+    let bank = core.core().bank_here();
+    let slot = birth(core, store, bank, layout, want).map_err(|denial| Error::of_denial(denial, size))?;
     Ok(Taken::of(slot, lane_home(core, store)))
 }
 
@@ -223,6 +225,11 @@ pub(in crate::bytes) fn obtain_idle(core: &ByteCore, store: usize, count: usize,
     });
 }
 
+/// As [`obtain_idle`], of what lies in depots of other nodes.
+pub(in crate::bytes) fn obtain_far(core: &ByteCore, store: usize, count: usize, mut each: impl FnMut(Taken)) {
+    core.core().take_far(store, count, |slot| each(Taken::of(slot, lane_home(core, store))));
+}
+
 /// A slot out of another thread's cache.
 pub(in crate::bytes) fn obtain_stolen(core: &ByteCore, store: usize) -> Option<Taken> {
     core.core().steal(store).map(|slot| Taken::of(slot, lane_home(core, store)))
@@ -243,7 +250,7 @@ pub(in crate::bytes) fn obtain_charged(
     want: Want,
     reservation: &mut Reservation<'_>,
 ) -> Result<Taken, Denial> {
-    let slot = birth(core, store, layout, want)?;
+    let slot = birth(core, store, core.core().bank_here(), layout, want)?;
     reservation.spend(Amount::bytes(layout.size()));
     Ok(Taken::of(slot, lane_home(core, store)))
 }
@@ -263,19 +270,31 @@ fn lane_home(core: &ByteCore, store: usize) -> Lane {
     if core.keeper().wipes() { Lane::NONE } else { core.core().lane_of(store) }
 }
 
-/// A slot with fresh memory, charged to the budget.
-fn charged_birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Short<'_>> {
+/// A slot with fresh memory of this thread's node; or one that lies idle on another, if there is no fresh memory and nobody
+/// waits for it.
+fn born_or_far(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Short<'_>> {
+    charged_birth(core, store, core.core().bank_here(), layout, want).or_else(|short| {
+        let mut found = None;
+        if !short.is_queued() {
+            core.core().take_far(store, 1, |slot| found = Some(slot));
+        }
+        found.ok_or(short)
+    })
+}
+
+/// A slot with fresh memory of this bank, charged to the budget.
+fn charged_birth(core: &ByteCore, store: usize, bank: Bank, layout: Layout, want: Want) -> Result<SlotPtr, Short<'_>> {
     let reservation = core.keeper().leaf().reserve(Amount::bytes(layout.size()))?;
-    let slot = birth(core, store, layout, want).map_err(Short::System)?;
+    let slot = birth(core, store, bank, layout, want).map_err(Short::System)?;
     reservation.keep();
     Ok(slot)
 }
 
 /// A slot with fresh memory, for which the caller answers to the budget.
-fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<SlotPtr, Denial> {
-    let source = core.keeper().source(store);
+fn birth(core: &ByteCore, store: usize, bank: Bank, layout: Layout, want: Want) -> Result<SlotPtr, Denial> {
+    let source = core.keeper().source(store, bank);
     let block = source.allocate(layout, want)?;
-    match core.birth(store, layout.size(), Held::new(block, layout.size())) {
+    match core.birth(store, bank, layout.size(), Held::new(block, layout.size())) {
         Ok(slot) => Ok(slot),
         Err(held) => {
             release(source, &held, layout);
@@ -284,7 +303,8 @@ fn birth(core: &ByteCore, store: usize, layout: Layout, want: Want) -> Result<Sl
     }
 }
 
-/// Puts `count` new slots, their memory touched, into the depot. Those before stay when there is no more memory.
+/// Puts `count` new slots, their memory touched, into the depots, as many into each. Those before stay when there is no more
+/// memory.
 pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> Result<(), BuildError> {
     let needed = Amount::bytes(layout.size());
     let mut left = count;
@@ -293,13 +313,14 @@ pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, cou
         slots.try_reserve(DEPTH).map_err(|_| BuildError::OutOfMemory { requested: DEPTH * size_of::<SlotPtr>() })?;
         let mut short = None;
         while slots.len() < left.min(DEPTH) && short.is_none() {
+            let bank = Bank(((left - slots.len()) % core.core().banks()) as u8);
             // Without the pool's own idle slots: those are what it is to have.
             let born = climb(
                 core.keeper().leaf(),
                 None,
                 |()| needed,
                 &mut (),
-                |()| charged_birth(core, store, layout, Want::Zeroed),
+                |()| charged_birth(core, store, bank, layout, Want::Zeroed),
                 |()| None,
             );
             match born {

@@ -9,6 +9,7 @@ use crate::bytes::buf::{Held, PooledBuf, taken};
 use crate::engine::core::{Core, Keeper};
 use crate::engine::lists::Lists;
 use crate::engine::spare::Spare;
+use crate::memory::os::topology::Bank;
 use crate::memory::plan::Plan;
 use crate::memory::{Source, os};
 use crate::policy::acquire::{Site, Waits};
@@ -26,8 +27,10 @@ pub(crate) struct ByteKeeper {
     pub(super) closed: AtomicBool,
     pub(super) max_request: usize,
     pub(super) alignment: usize,
-    /// One for each class, and behind them one for all larger requests and one for what is outside the budget.
+    /// For each class one of each bank, side by side; and behind them those for all larger requests, and for what is outside
+    /// the budget.
     pub(super) sources: Box<[Source]>,
+    pub(super) banks: usize,
     /// What is asked of the memory of all of them.
     pub(super) plan: Option<Arc<Plan>>,
     /// What is charged for memory.
@@ -44,9 +47,9 @@ pub(crate) struct ByteKeeper {
 impl Keeper for ByteKeeper {
     type Content = Held;
 
-    fn vacate(&self, held: &Held, class: usize) -> usize {
+    fn vacate(&self, held: &Held, class: usize, bank: Bank) -> usize {
         let layout = Layout::from_size_align(held.capacity(), self.alignment).expect("as the block was made");
-        taken::release(&self.sources[class], held, layout);
+        taken::release(self.source(class, bank), held, layout);
         if class != self.unpooled() {
             self.leaf.release(Amount::bytes(layout.size()));
         }
@@ -91,8 +94,8 @@ impl ByteKeeper {
         self.closed.load(Relaxed)
     }
 
-    pub(crate) fn source(&self, store: usize) -> &Source {
-        &self.sources[store]
+    pub(crate) fn source(&self, store: usize, bank: Bank) -> &Source {
+        &self.sources[store * self.banks + bank.index()]
     }
 
     /// The store of requests above all classes.

@@ -12,12 +12,13 @@
 
 use std::mem;
 
-use super::{Core, MAX_STORES, rob};
+use super::{Core, rob};
 use crate::engine::barrier;
 use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::seats::Visit;
 use crate::engine::slot::SlotPtr;
 use crate::engine::store::Store;
+use crate::memory::os::topology::{Bank, MAX_BANKS};
 use crate::sync::{BATCH, Ordering::*, fence, locked};
 
 /// Ticks in an interval.
@@ -26,13 +27,13 @@ pub(crate) const QUARTERS: usize = 4;
 /// Vacant headers that are not worth looking through: 128 KiB of them.
 const FEW_HEADERS: usize = 1024;
 
-/// What is known of the levels of each store's depot.
+/// What is known of the levels of each depot, those of a store side by side.
 #[derive(Debug)]
 pub(super) struct Past(Box<[Lows]>);
 
 impl Past {
-    pub(super) fn of(stores: usize) -> Self {
-        Past(vec![Lows::UNKNOWN; stores].into())
+    pub(super) fn of(depots: usize) -> Self {
+        Past(vec![Lows::UNKNOWN; depots].into())
     }
 }
 
@@ -145,20 +146,25 @@ impl Core {
     /// Retires slots of the depots that nobody has needed, by the judgement of `unneeded` on each depot's past and its
     /// lowest level since the last look; how many bytes.
     fn give_up(&self, unneeded: impl Fn(&mut Lows, usize) -> usize) -> usize {
-        let slots = self.unneeded(unneeded);
-        // Without the lock: this runs destructors, which may use pools, and even come by here.
-        let going = self.stores.iter().zip(&slots).filter(|(_, slots)| **slots > 0);
-        going.map(|(store, &slots)| store.make_way(slots)).sum()
+        let of_store = |store: &Store| {
+            let slots = self.unneeded(store, &unneeded);
+            // Without the lock: this runs destructors, which may use pools, and even come by here.
+            slots.iter().zip(0..).map(|(&slots, bank)| store.make_way_in(Bank(bank), slots)).sum::<usize>()
+        };
+        self.stores.iter().map(of_store).sum()
     }
 
-    /// How many slots of each store nobody has needed.
-    fn unneeded(&self, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_STORES] {
-        let mut unneeded = [0; MAX_STORES];
+    /// How many slots of each of a store's depots nobody has needed.
+    fn unneeded(&self, store: &Store, judge: impl Fn(&mut Lows, usize) -> usize) -> [usize; MAX_BANKS] {
+        let mut unneeded = [0; MAX_BANKS];
         let mut past = locked(&self.past);
-        for ((store, lows), unneeded) in self.stores.iter().zip(&mut past.0).zip(&mut unneeded) {
-            *unneeded = judge(lows, store.ebb()).min(store.above_floor());
-            lows.forget(*unneeded);
+        let depots = &mut past.0[store.class() * self.limits.banks..];
+        for ((low, lows), slots) in store.ebbs().zip(&mut *depots).zip(&mut unneeded) {
+            *slots = judge(lows, low);
         }
+        let unneeded_in_all: usize = unneeded.iter().sum();
+        spare_evenly(&mut unneeded, unneeded_in_all.saturating_sub(store.above_floor()));
+        depots.iter_mut().zip(&unneeded[..self.limits.banks]).for_each(|(lows, &slots)| lows.forget(slots));
         unneeded
     }
 
@@ -254,5 +260,17 @@ impl Core {
     pub(super) fn wakes_up(&self) -> bool {
         fence(SeqCst);
         self.asleep.load(Relaxed) && self.asleep.swap(false, Relaxed)
+    }
+}
+
+/// Lets so many, of all that are to go, stay after all: as many of each.
+fn spare_evenly(going: &mut [usize], mut staying: usize) {
+    while staying > 0 {
+        let share = staying.div_ceil(going.iter().filter(|&&slots| slots > 0).count().max(1));
+        for slots in &mut *going {
+            let spared = share.min(*slots).min(staying);
+            *slots -= spared;
+            staying -= spared;
+        }
     }
 }

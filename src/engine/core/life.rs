@@ -39,7 +39,7 @@ impl Core {
         // With the fence in `Store::attach`: who attaches from now on sees the flag, or we see its seat.
         fence(SeqCst);
         // First the depots, so that owners and robbers on their way there keep, and retire, what they bring.
-        self.stores.iter().for_each(Store::close_depot);
+        self.stores.iter().for_each(Store::close_depots);
         let asked_to_close = self.seated().inspect(|(_, magazine)| magazine.request_close());
         // SAFETY: robbed, so ours; the caller's handle keeps the core.
         let robbed = rob(asked_to_close, |_, loot| unsafe { retire_all(loot.as_slice()) });

@@ -12,6 +12,7 @@ use crate::engine::core::{Core, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
+use crate::memory::os::topology::Bank;
 
 /// What happened to a core and its slots, seen from outside.
 #[derive(Default)]
@@ -26,7 +27,7 @@ struct Witness(Shared<Fate>);
 impl Keeper for Witness {
     type Content = Token;
 
-    fn vacate(&self, token: &Token, _: usize) -> usize {
+    fn vacate(&self, token: &Token, _: usize, _: Bank) -> usize {
         token.touch();
         self.0.vacated.fetch_add(1, Relaxed);
         64
@@ -52,10 +53,11 @@ impl Drop for Witness {
 type Pool = Handle<Witness>;
 
 fn pool() -> (Pool, Shared<Fate>) {
-    let limits =
-        Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
-    pool_within(limits, 1)
+    pool_within(LIMITS, 1)
 }
+
+const LIMITS: Limits =
+    Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false, banks: 1 };
 
 fn pool_within(limits: Limits, stores: usize) -> (Pool, Shared<Fate>) {
     let fate = Shared::new(Fate::default());
@@ -64,7 +66,11 @@ fn pool_within(limits: Limits, stores: usize) -> (Pool, Shared<Fate>) {
 }
 
 fn born(pool: &Pool) -> Held {
-    Held(pool.birth(0, 64, Token::new()).ok().expect("memory for a slot"))
+    born_in(pool, 0, Bank::FIRST)
+}
+
+fn born_in(pool: &Pool, class: usize, bank: Bank) -> Held {
+    Held(pool.birth(class, bank, 64, Token::new()).ok().expect("memory for a slot"))
 }
 
 /// A slot in a thread's hand.
@@ -123,6 +129,46 @@ fn a_pool_dropped_while_a_slot_comes_home_is_freed_once() {
         let Moved(cache) = other.join().unwrap();
         assert_gone(&fate, 1);
         cache.exit();
+    });
+}
+
+/// As above, where the slot goes to the second of two depots, and another lies in the first.
+#[test]
+fn a_pool_dropped_closes_the_depots_of_all_nodes() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let (pool, fate) = pool_within(Limits { banks: 2, ..LIMITS }, 1);
+        let [near, far] = [Bank(0), Bank(1)].map(|bank| born_in(&pool, 0, bank));
+        near.put_home();
+        let other = thread::spawn(move || far.put_home());
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 2);
+    });
+}
+
+/// A thread brings slots of two banks home at once, while another takes what lies in the first depot.
+#[test]
+fn slots_of_two_nodes_come_home_to_both() {
+    explore(Some(if full() { 3 } else { 2 }), || {
+        let (pool, fate) = pool_within(Limits { banks: 2, ..LIMITS }, 1);
+        let mixed = [Bank(0), Bank(1)].map(|bank| born_in(&pool, 0, bank));
+        let theirs = pool.clone();
+        let other = thread::spawn(move || {
+            let [near, far] = mixed;
+            touch(near.0);
+            touch(far.0);
+            drop(theirs);
+            // SAFETY: held, and not used again.
+            unsafe { store::put_many(&Cache::new(), crate::engine::lanes::Lane::NONE, &[near.0, far.0]) };
+        });
+        let cache = Cache::new();
+        if let Some(slot) = take(&pool, &cache) {
+            slot.put(&cache, Some(&pool));
+        }
+        cache.exit();
+        drop(pool);
+        other.join().unwrap();
+        assert_gone(&fate, 2);
     });
 }
 
@@ -321,10 +367,9 @@ fn two_that_look_at_once_leave_the_floor() {
 #[test]
 fn stores_that_compete_stay_within_the_limit() {
     explore(Some(if full() { 4 } else { 3 }), || {
-        let limits = Limits { max_idle: 64, max_idle_per_store: usize::MAX, thread_cache: 0, by_clock: true };
+        let limits = Limits { max_idle: 64, thread_cache: 0, by_clock: true, ..LIMITS };
         let (pool, fate) = pool_within(limits, 2);
-        let slots = [0, 1].map(|class| Held(pool.birth(class, 64, Token::new()).ok().expect("memory for a slot")));
-        let [mine, theirs] = slots;
+        let [mine, theirs] = [0, 1].map(|class| born_in(&pool, class, Bank::FIRST));
         let other = thread::spawn(move || theirs.put_home());
         mine.put_home();
         other.join().unwrap();

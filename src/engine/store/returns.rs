@@ -3,19 +3,21 @@
 //! A thread that gives its last slot away must not touch the store afterwards, see [`store`](super). So everything here
 //! ends with handing the slots on.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
+use super::depots::by_bank;
 use super::{Keeping, Store};
 use crate::engine::cache::{AtHand, Cache};
 use crate::engine::core::Core;
-use crate::engine::depot::{Depot, Heed, Loot, Pushed};
+use crate::engine::depot::{Depot, Heed, Loot, Pushed, Side};
 use crate::engine::lanes::Lane;
 use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
 use crate::engine::panics;
 use crate::engine::slot::SlotPtr;
+use crate::memory::os::topology::Bank;
 
 impl Store {
-    /// Gives slots, newest last, to the depot in one exchange, or to the system if they may not stay.
+    /// Gives slots, newest last, to the depots of their banks in one exchange each, or to the system if they may not stay.
     ///
     /// By pointer, because the store may be gone before this returns.
     ///
@@ -32,35 +34,63 @@ impl Store {
             // SAFETY: the caller's promises.
             return unsafe { Core::offer(this.core, slots) };
         }
-        let stay = this.admit(slots.len());
+        let (several, here) = (this.depots.are_several(), this.depots.here());
+        let send = |bank, slots: &[SlotPtr]| {
+            let side = if bank == here { Side::Near } else { Side::Far };
+            // SAFETY: the caller's promises: what is not passed on keeps the core, and after the last nothing is touched.
+            unsafe { Store::send_to(store, bank, side, slots) };
+        };
+        // SAFETY: the caller's promises.
+        unsafe { by_bank(several, slots, send) };
+    }
+
+    /// The same for slots of one bank, which come from this side.
+    ///
+    /// # Safety
+    /// As [`send_home`](Self::send_home); there are some.
+    unsafe fn send_to(store: *const Store, bank: Bank, side: Side, slots: &[SlotPtr]) {
+        // SAFETY: the slots keep the core.
+        let this = unsafe { &*store };
+        let stay = this.admit(bank, slots.len());
         let (leaving, staying) = slots.split_at(slots.len() - stay);
         // SAFETY: `staying` keeps the core, or nothing is touched after the loop.
         unsafe { retire_all(leaving) };
         if staying.is_empty() {
             return;
         }
+        if this.depots.are_several() {
+            this.depots.of(bank).count_returns(side, staying.len());
+        }
         // SAFETY: the caller's promises.
-        unsafe { Store::put_announced(store, staying) };
+        unsafe { Store::put_announced(store, bank, staying) };
     }
 
-    /// Gives slots that were idle a moment ago back to the depot.
+    /// Gives slots that were idle a moment ago back to their depots.
     ///
     /// # Safety
     /// As [`send_home`](Self::send_home).
     pub(super) unsafe fn put_back(store: *const Store, slots: &[SlotPtr]) {
-        if !slots.is_empty() {
-            // SAFETY: the slots keep the core.
-            unsafe { &(*store).depot }.announce(slots.len());
-            // SAFETY: the caller's promises.
-            unsafe { Store::put_announced(store, slots) };
+        if slots.is_empty() {
+            return;
         }
+        // SAFETY: the slots keep the core.
+        let several = unsafe { &*store }.depots.are_several();
+        let put = |bank, slots: &[SlotPtr]| {
+            // SAFETY: the slots keep the core.
+            unsafe { &*store }.depots.of(bank).announce(slots.len());
+            // SAFETY: the caller's promises: what is not passed on keeps the core, and after the last nothing is touched.
+            unsafe { Store::put_announced(store, bank, slots) };
+        };
+        // SAFETY: the caller's promises.
+        unsafe { by_bank(several, slots, put) };
     }
 
     /// # Safety
-    /// As [`send_home`](Self::send_home); the depot has been told of the slots, of which there are some.
-    unsafe fn put_announced(store: *const Store, slots: &[SlotPtr]) {
+    /// As [`send_home`](Self::send_home); the bank's depot has been told of the slots, of which there are some, all of this
+    /// bank.
+    unsafe fn put_announced(store: *const Store, bank: Bank, slots: &[SlotPtr]) {
         // SAFETY: the slots keep the core.
-        let depot = unsafe { &raw const (*store).depot };
+        let depot = ptr::from_ref(unsafe { &*store }.depots.of(bank));
         // SAFETY: as above.
         let batch = unsafe { (*store).batch };
         // SAFETY: the caller holds them; nothing is touched after `Taken`.
@@ -87,12 +117,14 @@ impl Store {
     /// # Safety
     /// As [`send_home`](Self::send_home).
     pub(in crate::engine) unsafe fn shelve(store: *const Store, slot: SlotPtr) -> bool {
+        // SAFETY: the caller holds it.
+        let bank = unsafe { slot.head() }.bank();
         // SAFETY: the slot keeps the core.
-        if unsafe { &*store }.admit_as_it_is(1) == 0 {
+        if unsafe { &*store }.admit_as_it_is(bank, 1) == 0 {
             return false;
         }
         // SAFETY: as above.
-        let depot = unsafe { &raw const (*store).depot };
+        let depot = ptr::from_ref(unsafe { &*store }.depots.of(bank));
         // SAFETY: the caller holds it; nothing is touched after `Taken`.
         let taken = unsafe { Depot::push(depot, &[slot], 1, Heed::Nothing) } == Pushed::Taken;
         if !taken {

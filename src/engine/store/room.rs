@@ -10,6 +10,7 @@ use crate::engine::cache::Cache;
 use crate::engine::core::Core;
 use crate::engine::depot::Loot;
 use crate::engine::magazine::Magazine;
+use crate::memory::os::topology::Bank;
 use crate::sync::{DEPTH, Ordering::*, seqcst_for_loom};
 
 /// A slot of at most this many bytes gets one place in a magazine whatever the thread's allowance.
@@ -20,10 +21,10 @@ const LARGE_ONE: usize = 16;
 const PATIENCE: u32 = 64;
 
 impl Store {
-    /// How many of `count` slots may lie in the depot; announced there already. What lies idle elsewhere may be retired
-    /// for them.
-    pub(super) fn admit(&self, count: usize) -> usize {
-        self.admit_after(count, || {
+    /// How many of `count` slots may lie in the bank's depot; announced there already. What lies idle elsewhere may be
+    /// retired for them.
+    pub(super) fn admit(&self, bank: Bank, count: usize) -> usize {
+        self.admit_after(bank, count, || {
             if self.excess() > 0 {
                 self.core().give_way(self.core().excess_bytes(), Some(self));
             }
@@ -31,25 +32,26 @@ impl Store {
     }
 
     /// As [`admit`](Self::admit), but nothing is retired.
-    pub(super) fn admit_as_it_is(&self, count: usize) -> usize {
-        self.admit_after(count, || {})
+    pub(super) fn admit_as_it_is(&self, bank: Bank, count: usize) -> usize {
+        self.admit_after(bank, count, || {})
     }
 
-    fn admit_after(&self, count: usize, make_room: impl Fn()) -> usize {
+    fn admit_after(&self, bank: Bank, count: usize, make_room: impl Fn()) -> usize {
         if self.keeping == Keeping::Nothing || self.is_closed() {
             return 0;
         }
-        self.depot.announce(count);
+        let depot = self.depots.of(bank);
+        depot.announce(count);
         seqcst_for_loom();
         make_room();
         let refused = self.excess().min(count);
-        self.depot.withdraw(refused);
+        depot.withdraw(refused);
         count - refused
     }
 
-    /// Bytes that lie in the depot or may lie in magazines.
+    /// Bytes that lie in depots or may lie in magazines.
     pub(in crate::engine) fn idle_bound(&self) -> usize {
-        (self.depot.level() + self.places.load(SeqCst)).saturating_mul(self.weight)
+        (self.depots.level() + self.places.load(SeqCst)).saturating_mul(self.weight)
     }
 
     /// Doubles the magazine's limit as far as the thread's allowance and the core's limits go. True if it grew.
@@ -146,7 +148,7 @@ impl Store {
     /// How many of this store's idle slots are too many, counting every place in a magazine as taken. Idle memory is
     /// never more than all memory, so empty places cost nothing while that fits.
     fn excess(&self) -> usize {
-        let idle = (self.depot.level() + self.places.load(SeqCst)).min(self.resident.load(SeqCst));
+        let idle = (self.depots.level() + self.places.load(SeqCst)).min(self.resident.load(SeqCst));
         let over_count = idle.saturating_sub(self.core().limits().max_idle_per_store);
         over_count.max(self.slots_for(self.core().excess_bytes()))
     }
@@ -174,13 +176,34 @@ impl Store {
         bytes.div_ceil(self.weight.max(1))
     }
 
-    /// Retires slots of the depot until so many of them, and so many bytes, are enough; the bytes.
+    /// Retires slots of the depots until so many of them, and so many bytes, are enough; the bytes. A batch at a time of the
+    /// fullest, so that what stays is as much on each node.
     fn evict(&self, enough: impl Fn(usize, usize) -> bool) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        while self.depots.are_several() && !enough(count, bytes) {
+            let done = |more, more_bytes| more >= self.batch || enough(count + more, bytes + more_bytes);
+            let gone = self.evict_from(self.depots.fullest(), done);
+            (count, bytes) = (count + gone.0, bytes + gone.1);
+            // Some may be on their way into it, while there are others elsewhere.
+            if gone.0 == 0 {
+                break;
+            }
+        }
+        for bank in self.depots.banks() {
+            let gone = self.evict_from(bank, |more, more_bytes| enough(count + more, bytes + more_bytes));
+            (count, bytes) = (count + gone.0, bytes + gone.1);
+        }
+        bytes
+    }
+
+    /// The same of one depot; how many slots, and their bytes.
+    fn evict_from(&self, bank: Bank, enough: impl Fn(usize, usize) -> bool) -> (usize, usize) {
+        let depot = self.depots.of(bank);
         let (mut count, mut bytes) = (0, 0);
         while !enough(count, bytes) {
             let mut loot = Loot::new();
             // SAFETY: the core's table is the one of all its depots.
-            if unsafe { self.depot.pop_unneeded(self.core().table(), 1, &mut loot) }.0 == 0 {
+            if unsafe { depot.pop_unneeded(self.core().table(), 1, &mut loot) }.0 == 0 {
                 break;
             }
             let mut slots = loot.as_slice();
@@ -196,16 +219,23 @@ impl Store {
             // SAFETY: as above.
             unsafe { Store::put_back(self, slots) };
         }
-        self.depot.sink(count);
-        bytes
+        if count > 0 {
+            depot.sink(count);
+        }
+        (count, bytes)
     }
 
-    /// Retires so many slots of the depot, if they are there; how many bytes.
+    /// Retires so many slots of the depots, if they are there; how many bytes.
     pub(in crate::engine) fn make_way(&self, slots: usize) -> usize {
         if slots == 0 { 0 } else { self.evict(|count, _| count >= slots) }
     }
 
-    /// Retires slots of the depot until so many bytes are free; how many are.
+    /// Retires so many slots of this bank's depot, if they are there; how many bytes.
+    pub(in crate::engine) fn make_way_in(&self, bank: Bank, slots: usize) -> usize {
+        if slots == 0 { 0 } else { self.evict_from(bank, |count, _| count >= slots).1 }
+    }
+
+    /// Retires slots of the depots until so many bytes are free; how many are.
     pub(in crate::engine) fn reclaim(&self, wanted: usize) -> usize {
         self.evict(|_, bytes| bytes >= wanted)
     }

@@ -39,6 +39,12 @@ fn membarrier(command: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The processor that this thread runs on. From memory that the kernel shares, which takes no system call.
+pub(super) fn cpu_here() -> Option<usize> {
+    // SAFETY: the call has no conditions.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
 pub(super) fn usable_memory() -> Option<usize> {
     usable_memory_below(Path::new("/"))
 }

@@ -26,6 +26,7 @@ pub(crate) mod pages;
 pub(crate) mod psi;
 #[cfg(all(unix, not(miri)))]
 mod signals;
+pub(crate) mod topology;
 
 #[cfg(all(test, feature = "pressure", target_os = "linux", not(miri)))]
 pub(crate) use cgroup::tests::Root;

@@ -39,3 +39,7 @@ pub(super) fn barrier() -> bool {
 pub(super) fn usable_memory() -> Option<usize> {
     None
 }
+
+pub(super) fn cpu_here() -> Option<usize> {
+    None
+}

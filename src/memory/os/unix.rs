@@ -20,3 +20,7 @@ pub(super) fn register_barrier() -> bool {
 pub(super) fn barrier() -> bool {
     false
 }
+
+pub(super) fn cpu_here() -> Option<usize> {
+    None
+}

@@ -16,6 +16,7 @@ use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
 use crate::memory::Denial;
+use crate::memory::os::topology::Bank;
 use crate::memory::prefetch::prefetch;
 use crate::object::pool::ObjectCore;
 use crate::object::pooled::{Held, Pooled};
@@ -273,7 +274,7 @@ fn birth<T: Reuse + Send + 'static>(
 ) -> Result<SlotPtr, (T, Error)> {
     let out_of_memory = Error::OutOfMemory { requested: size_of::<Slot<Held<T>>>() };
     let held = Held::new(value, weight, core.keeper().trim());
-    core.birth(store, weight, held).map_err(|held| (held.into_value(), out_of_memory))
+    core.birth(store, Bank::FIRST, weight, held).map_err(|held| (held.into_value(), out_of_memory))
 }
 
 /// Puts `count` new values into the depot.

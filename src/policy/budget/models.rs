@@ -14,6 +14,7 @@ use crate::engine::models::{Token, explore, full, touch};
 use crate::engine::slot::SlotPtr;
 use crate::engine::spare::Spare;
 use crate::engine::store::{self, Keeping};
+use crate::memory::os::topology::Bank;
 use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{Amount, Budget, Demand, Grant, Node, Place, Stood, dismiss, fetch, leave, offer, stand};
 use crate::policy::error::Error;
@@ -30,7 +31,7 @@ struct Charged {
 impl Keeper for Charged {
     type Content = Token;
 
-    fn vacate(&self, token: &Token, _: usize) -> usize {
+    fn vacate(&self, token: &Token, _: usize, _: Bank) -> usize {
         token.touch();
         self.leaf.release(SLOT);
         64
@@ -60,10 +61,19 @@ struct Pool {
 
 impl Pool {
     fn on(budget: &Budget) -> Self {
+        Self::with_banks(budget, 1)
+    }
+
+    fn with_banks(budget: &Budget, banks: usize) -> Self {
         let freed = Arc::new(AtomicUsize::new(0));
         let leaf = budget.node().clone();
-        let limits =
-            Limits { max_idle: usize::MAX, max_idle_per_store: usize::MAX, thread_cache: 1 << 20, by_clock: false };
+        let limits = Limits {
+            max_idle: usize::MAX,
+            max_idle_per_store: usize::MAX,
+            thread_cache: 1 << 20,
+            by_clock: false,
+            banks,
+        };
         let store = StoreConfig { weight: 64, keeping: Keeping::Idle };
         let handle = Handle::new(
             Charged { leaf, waits: Arc::new(Waits::new()), freed: freed.clone() },
@@ -84,8 +94,12 @@ impl Pool {
     }
 
     fn born(&self) -> Held {
+        self.born_in(Bank::FIRST)
+    }
+
+    fn born_in(&self, bank: Bank) -> Held {
         let reservation = self.leaf().reserve(SLOT).ok().expect("the model has room for it");
-        let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+        let slot = self.handle.birth(0, bank, 64, Token::new()).ok().expect("memory for a slot");
         reservation.keep();
         Held { slot, lane: self.handle.core().lane_at(0) }
     }
@@ -104,7 +118,7 @@ impl Pool {
             }
             None => {
                 assert_eq!(charged, SLOT);
-                let slot = self.handle.birth(0, 64, Token::new()).ok().expect("memory for a slot");
+                let slot = self.handle.birth(0, Bank::FIRST, 64, Token::new()).ok().expect("memory for a slot");
                 Held { slot, lane: core.lane_at(0) }
             }
         }
@@ -149,6 +163,16 @@ impl Held {
                 store::put_slowly(cache, self.slot);
             }
         }
+    }
+}
+
+impl Held {
+    /// Past all caches.
+    #[allow(unsafe_code, reason = "what the engine's handles do")]
+    fn put_home(self) {
+        touch(self.slot);
+        // SAFETY: held, and not used again.
+        unsafe { store::put_many(&Cache::new(), Lane::NONE, &[self.slot]) };
     }
 }
 
@@ -208,7 +232,26 @@ fn a_return_into_a_cache_wakes_who_waits() {
     });
 }
 
-/// As above, and that thread sleeps afterwards: its cache holds nothing back.
+/// The only slot comes home past all caches, to the depot of the second node.
+#[test]
+fn a_return_to_another_node_wakes_who_waits() {
+    explore(Some(if full() { 4 } else { 3 }), || {
+        let budget = Budget::new(64);
+        let pool = Pool::with_banks(&budget, 2);
+        let held = pool.born_in(Bank(1));
+        let theirs = pool.clone();
+        let waiter = thread::spawn(move || {
+            let cache = Cache::new();
+            theirs.wait().expect("it comes home").put(&cache);
+            cache.exit();
+        });
+        held.put_home();
+        waiter.join().unwrap();
+        end(pool, &budget, &[]);
+    });
+}
+
+/// As the first, and that thread sleeps afterwards: its cache holds nothing back.
 #[test]
 fn what_lies_in_a_sleeping_threads_cache_wakes_who_waits() {
     explore(Some(if full() { 4 } else { 3 }), || {

@@ -45,7 +45,7 @@ impl Short<'_> {
     }
 
     /// Whether others wait, who would get whatever is given up.
-    fn is_queued(&self) -> bool {
+    pub(crate) fn is_queued(&self) -> bool {
         matches!(self, Short::Budget(refusal) if refusal.queued)
     }
 
