@@ -50,4 +50,5 @@ pub(crate) mod spare;
 pub(crate) mod store;
 mod table;
 #[cfg(test)]
+#[cfg_attr(loom, allow(dead_code, reason = "models do not count"))]
 pub(crate) mod tally;
