@@ -1,6 +1,8 @@
 //! Any bytes are options of a pool's memory and operations on that pool, which keep its promises whatever the options are.
 
-use millpond::{BufferPool, BuildError, Capacity, Error, HugePages, Memory, Need, Node, PooledBuf, Zeroing};
+use millpond::{
+    BufferPool, BuildError, Capacity, Error, HugePages, Maintenance, Memory, Need, Node, PooledBuf, Zeroing,
+};
 
 /// Live buffers at most, and bytes of the largest.
 const LIVE: usize = 24;
@@ -90,7 +92,9 @@ pub(crate) fn run(bytes: &[u8]) {
     let alignment = 1 << (bytes.next() % 22);
     let zeroing = if bytes.next() % 2 == 0 { Zeroing::OnReturn } else { Zeroing::OnGet };
     let builder = BufferPool::builder().size_classes([64, 1 << 10, 5000, 64 << 10, 300_000, 1 << 20, 2 << 20]);
-    let pool = match builder.memory(memory).alignment(alignment).zeroing(zeroing).build() {
+    // Without a thread of its own, which could be ending when a fuzzer looks for leaks.
+    let builder = builder.memory(memory).alignment(alignment).zeroing(zeroing).maintenance(Maintenance::Manual);
+    let pool = match builder.build() {
         Ok(pool) => pool,
         Err(BuildError::Refused { requested, .. }) => return assert!(requested > 0),
         Err(error) => panic!("{error}"),
