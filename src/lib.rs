@@ -139,6 +139,7 @@ mod policy;
 mod sync;
 
 pub use crate::bytes::buf::PooledBuf;
+pub use crate::bytes::chain::{ChainWriter, PooledChain};
 pub use crate::bytes::frozen::PooledBytes;
 pub use crate::bytes::pool::BufferPool;
 pub use crate::bytes::request::{Capacity, Recycled, Request};
