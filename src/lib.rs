@@ -120,8 +120,9 @@
 //! - `tokio-uring-05`: on Linux, `IoBuf` and `IoBufMut` of `tokio-uring` 0.5. For `writev`, collect a chain's pieces.
 //! - `monoio-02`: on Linux, `IoBuf` and `IoBufMut` of `monoio` 0.2, and `IoVecBuf` for chains.
 //!
-//! The last four name the version they are for, so that another can be added beside it. They depend on crates that do not
-//! say which Rust they need, and may ask for a newer one than this crate. Each read of these runtimes lends the whole
+//! The last four name the version they are for, so that another can be added beside it. The crates they are
+//! for do not state which Rust they need: those of compio 1.93 at least, the other two build with that of this crate.
+//! Each read of these runtimes lends the whole
 //! capacity for writing. With them, as with `Vec<u8>`, storing uninitialised bytes below the length through a slice of
 //! `MaybeUninit` breaks their contract.
 //!
