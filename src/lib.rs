@@ -113,6 +113,19 @@
 //!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
 //!   other systems.
 //!
+//! - `compio-buf-08`: `IoBuf`, `IoBufMut` and `SetLen` of `compio-buf` 0.8 for [`PooledBuf`], `IoBuf` for
+//!   [`PooledBytes`], `IoVectoredBuf` for [`PooledChain`].
+//! - `compio-driver-012`: a `BufferAllocator` of `compio-driver` 0.12, so that compio's managed reads take their buffers
+//!   from a pool.
+//! - `tokio-uring-05`: on Linux, `IoBuf` and `IoBufMut` of `tokio-uring` 0.5. For `writev`, collect a chain's pieces.
+//! - `monoio-02`: on Linux, `IoBuf` and `IoBufMut` of `monoio` 0.2, and `IoVecBuf` for chains.
+//!
+//! The last four name the version they are for, so that another can be added beside it. The crates they are
+//! for do not state which Rust they need: those of compio 1.93 at least, the other two build with that of this crate.
+//! Each read of these runtimes lends the whole
+//! capacity for writing. With them, as with `Vec<u8>`, storing uninitialised bytes below the length through a slice of
+//! `MaybeUninit` breaks their contract.
+//!
 //! # Platforms
 //!
 //! Linux, Windows, macOS and other unix systems, with 64-bit atomics. Linux (since 4.14) and Windows let one thread run
@@ -133,12 +146,14 @@ compile_error!(
 
 mod bytes;
 mod engine;
+mod interop;
 mod memory;
 mod object;
 mod policy;
 mod sync;
 
 pub use crate::bytes::buf::PooledBuf;
+pub use crate::bytes::chain::{ChainWriter, PooledChain};
 pub use crate::bytes::frozen::PooledBytes;
 pub use crate::bytes::pool::BufferPool;
 pub use crate::bytes::request::{Capacity, Recycled, Request};
@@ -158,6 +173,18 @@ pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
 pub use crate::policy::pressure::Pressure;
 pub use crate::policy::stats::{ClassStats, MemoryStats, Stats};
+
+/// What the feature `compio-driver-012` adds: memory for the managed reads of compio, out of a pool.
+#[cfg(feature = "compio-driver-012")]
+pub mod compio_driver_012 {
+    pub use crate::interop::compio_driver::{PooledAllocator, Shared, StaticPool};
+}
+
+/// What the feature `monoio-02` adds on Linux, beside the traits: chains as lists that monoio writes.
+#[cfg(all(feature = "monoio-02", target_os = "linux"))]
+pub mod monoio_02 {
+    pub use crate::interop::monoio::Iovecs;
+}
 
 /// Runs the examples of the papers as tests.
 #[cfg(doctest)]

@@ -125,6 +125,15 @@ impl PooledBytes {
         part
     }
 
+    /// Drops the first `count` bytes. The buffer stays out.
+    #[inline]
+    #[track_caller]
+    pub(in crate::bytes) fn skip(&mut self, count: usize) {
+        assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
+        // SAFETY: checked above.
+        unsafe { self.narrow(count, self.len - count) };
+    }
+
     /// # Safety
     /// `start + len` is at most the length.
     unsafe fn narrow(&mut self, start: usize, len: usize) {
@@ -372,9 +381,7 @@ mod bytes_traits {
         #[inline]
         #[track_caller]
         fn advance(&mut self, count: usize) {
-            assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
-            // SAFETY: checked above.
-            unsafe { self.narrow(count, self.len - count) };
+            self.skip(count);
         }
 
         /// Shares the buffer; copies no bytes.

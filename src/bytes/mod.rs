@@ -1,6 +1,7 @@
-//! The byte face: requests, size classes, and the two handles over a slot's memory.
+//! The byte face: requests, size classes, the two handles over a slot's memory, and chains of them.
 
 pub(crate) mod buf;
+pub(crate) mod chain;
 mod classes;
 pub(crate) mod frozen;
 mod many;

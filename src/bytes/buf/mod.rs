@@ -178,6 +178,17 @@ impl PooledBuf {
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr().cast(), spare) }
     }
 
+    /// The whole block, for writers that take a pointer. What lies behind the length may be uninitialised, and stays so
+    /// unless they write there.
+    #[cfg(any(
+        feature = "compio-buf-08",
+        all(target_os = "linux", any(feature = "monoio-02", feature = "tokio-uring-05"))
+    ))]
+    pub(crate) fn lend_all(&mut self) -> NonNull<u8> {
+        self.held().uninit_from(self.len);
+        self.ptr
+    }
+
     /// Sets the length.
     ///
     /// # Safety

@@ -2,6 +2,7 @@
 
 mod batch;
 mod burst;
+mod chain;
 mod handover;
 mod hit;
 mod live;
@@ -228,6 +229,7 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(live::rows());
     rows.extend(zeroed::rows());
     rows.extend(touch::rows());
+    rows.extend(chain::rows());
     rows.extend(burst::rows());
     rows.extend(mixed::rows());
     rows.extend(zeropool::rows());

@@ -196,13 +196,13 @@ fn touched<R: Room>(mut memory: R) -> R {
 
 /// Time and page faults of those parts of a turn that count.
 #[derive(Default)]
-struct Meter {
-    elapsed: Duration,
-    faults: Option<u64>,
+pub(super) struct Meter {
+    pub(super) elapsed: Duration,
+    pub(super) faults: Option<u64>,
 }
 
 impl Meter {
-    fn measure<T>(&mut self, act: impl FnOnce() -> T) -> T {
+    pub(super) fn measure<T>(&mut self, act: impl FnOnce() -> T) -> T {
         let before = process::page_faults();
         let begin = Instant::now();
         let value = act();
