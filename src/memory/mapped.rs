@@ -465,7 +465,7 @@ mod tests {
     fn nothing_is_held_before_the_first_block_and_after_the_last() {
         let class = layout(4096, 64);
         let source = Mapped::new(class, None, None, &Registry::new());
-        assert!(size_of::<Mapped>() <= 112);
+        assert!(size_of::<Mapped>() <= 192);
         assert_eq!(source.overhead(), 0);
         let block = take(&source, class);
         assert_eq!(source.overhead(), 8 * 4096 - 4096);

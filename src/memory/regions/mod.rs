@@ -80,7 +80,8 @@ impl fmt::Debug for Region {
 /// this pool and others. It must not wait for a thread that may be waiting for memory of the pool.
 ///
 /// What a pool takes and gives back while a thread is in one of these methods, on that thread, watchers are told of when the
-/// method has returned: buffers that it gets itself may be of regions that nobody was told of yet.
+/// method has returned: buffers that it gets itself may be of regions that nobody was told of yet. (One that makes regions
+/// come or go whenever it is told of some is told for ever.)
 ///
 /// A panic ends where it happens: all that is left of it is what the panic hook printed.
 pub trait RegionWatcher: Send + Sync {
