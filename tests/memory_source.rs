@@ -273,7 +273,10 @@ fn a_panic_in_allocate_is_a_refusal() {
     let (_, builder) = misused(Wrong::PanicsInAllocate);
     let error = builder.clone().prefill(4096, 0).build().unwrap().try_get(4096).unwrap_err();
     assert!(error.to_string().contains("it panicked"), "{error}");
-    assert!(matches!(builder.prefill(4096, 1).build(), Ok(_) | Err(BuildError::Invalid { .. } | BuildError::Source { .. })));
+    assert!(matches!(
+        builder.prefill(4096, 1).build(),
+        Ok(_) | Err(BuildError::Invalid { .. } | BuildError::Source { .. })
+    ));
 }
 
 #[test]

@@ -74,7 +74,10 @@ impl Counting {
 // SAFETY: 1: the allocator's promise, and a layout that is out is released once, or the test fails. 2 and 3: it does as it says.
 unsafe impl MemorySource for Counting {
     fn allocate(&self, layout: Layout) -> Result<SourceMemory, Refusal> {
-        assert!(layout.size() != 0 && layout.size() % self.granule == 0 && layout.align() >= self.granule, "{layout:?}");
+        assert!(
+            layout.size() != 0 && layout.size() % self.granule == 0 && layout.align() >= self.granule,
+            "{layout:?}"
+        );
         let mut out = self.out.lock().unwrap();
         let held: usize = out.values().map(Layout::size).sum();
         if held + layout.size() > self.limit.load(SeqCst) {
