@@ -74,8 +74,8 @@ pub(crate) fn map(file: BorrowedFd<'_>, start: u64, len: usize) -> io::Result<No
     NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))
 }
 
-// SAFETY: 1: each part of the file is mapped once here, and nowhere but at a peer that keeps to the contract. 2: a file is zero
-// where it was never written. 3: so is a hole.
+// SAFETY: 1: each part of the file is mapped once here, and nowhere but at a peer that keeps to the contract. 2: a file
+// is zero where it was never written. 3: so is a hole.
 unsafe impl MemorySource for SharedFile {
     fn allocate(&self, layout: Layout) -> Result<SourceMemory, Box<dyn Error + Send + Sync>> {
         let mut parts = self.parts.lock().map_err(|_| "a thread panicked here")?;

@@ -1,12 +1,13 @@
 //! Buffers of one pool that two processes work on, without a copy.
 //!
-//! The pool's memory is a file without a name that is mapped and shared. This process fills buffers, and lends them to another
-//! one over a Unix socket: as three numbers each, which are region, offset and length. The file of a region goes with the first
-//! buffer of it. The other process works on the bytes where they are, and hands the buffer back by its number.
+//! The pool's memory is a file without a name that is mapped and shared. This process fills buffers, and lends them to
+//! another one over a Unix socket: as three numbers each, which are region, offset and length. The file of a region
+//! goes with the first buffer of it. The other process works on the bytes where they are, and hands the buffer back by
+//! its number.
 //!
-//! The contract: *a buffer that was lent is the other's alone until it is handed back.* The lender keeps it, so that nobody gets
-//! it meanwhile, and does not touch it. Neither can force the other: who shares memory trusts the peer to keep to that. When a
-//! peer dies, what it had comes home.
+//! The contract: *a buffer that was lent is the other's alone until it is handed back.* The lender keeps it, so that
+//! nobody gets it meanwhile, and does not touch it. Neither can force the other: who shares memory trusts the peer to
+//! keep to that. When a peer dies, what it had comes home.
 //!
 //! It ends by itself, and talks to nobody but the two processes that it starts. Unix only.
 //!

@@ -70,8 +70,10 @@ pub(crate) fn send(mut socket: &UnixStream, message: Message, file: Option<Borro
     let mut ancillary = Ancillary([0; 64]);
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: BYTES };
     let header = header(&mut part, Some(&mut ancillary));
-    // SAFETY: the header has room for one file.
-    let entry = unsafe { libc::CMSG_FIRSTHDR(&header).as_mut() }.expect("room for one");
+    // SAFETY: the header leads to room for one file.
+    let entry = unsafe { libc::CMSG_FIRSTHDR(&header) };
+    // SAFETY: null, or in that room.
+    let entry = unsafe { entry.as_mut() }.expect("room for one");
     entry.cmsg_level = libc::SOL_SOCKET;
     entry.cmsg_type = libc::SCM_RIGHTS;
     // SAFETY: plain arithmetic.
@@ -113,7 +115,9 @@ pub(crate) fn receive(mut socket: &UnixStream) -> io::Result<Option<(Message, Op
 
 fn file_of(header: &libc::msghdr) -> Option<OwnedFd> {
     // SAFETY: filled in by the system.
-    let entry = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() }?;
+    let entry = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: null, or what the system has written.
+    let entry = unsafe { entry.as_ref() }?;
     if (entry.cmsg_level, entry.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
         return None;
     }

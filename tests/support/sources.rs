@@ -85,7 +85,10 @@ unsafe impl MemorySource for Counting {
             return Err(format!("{} bytes asked of {held} held", layout.size()).into());
         }
         // SAFETY: the size is not zero.
-        let ptr = unsafe { if self.zeroes { alloc_zeroed(layout) } else { alloc(layout) } };
+        let zeroed = || unsafe { alloc_zeroed(layout) };
+        // SAFETY: as above.
+        let dirty = || unsafe { alloc(layout) };
+        let ptr = if self.zeroes { zeroed() } else { dirty() };
         let ptr = NonNull::new(ptr).ok_or("no memory")?;
         self.allocations.fetch_add(1, SeqCst);
         out.insert(ptr.addr().get(), layout);
