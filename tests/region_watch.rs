@@ -206,6 +206,43 @@ fn a_watcher_may_use_the_pool() {
     drop(watch);
 }
 
+/// Gives the last buffer of a region up while it is told of the region.
+#[test]
+fn a_region_that_goes_while_it_is_told_of_goes_afterwards() {
+    #[derive(Default)]
+    struct GivesUp {
+        bufs: Mutex<Vec<PooledBuf>>,
+        heard: Mutex<Vec<(u32, &'static str)>>,
+    }
+
+    impl RegionWatcher for GivesUp {
+        fn added(&self, region: &Region) {
+            self.heard.lock().unwrap().push((region.index(), "comes"));
+            let bufs = std::mem::take(&mut *self.bufs.lock().unwrap());
+            drop(bufs);
+            self.heard.lock().unwrap().push((region.index(), "is there"));
+        }
+
+        fn removed(&self, region: &Region) {
+            self.heard.lock().unwrap().push((region.index(), "goes"));
+        }
+    }
+
+    let pool = gives_up().build().unwrap();
+    let watcher = Arc::new(GivesUp::default());
+    *watcher.bufs.lock().unwrap() = vec![pool.get(4096), pool.get(9000)];
+    let (model, first) = watched(&pool);
+    let watch = pool.watch_regions(watcher.clone());
+    let heard = watcher.heard.lock().unwrap().clone();
+    for index in [0, 1] {
+        let of: Vec<_> = heard.iter().filter(|(of, _)| *of == index).map(|(_, what)| *what).collect();
+        assert_eq!(of, ["comes", "is there", "goes"], "{heard:?}");
+    }
+    model.assert_is(&pool);
+    assert!(pool.regions().is_empty());
+    drop((watch, first));
+}
+
 #[test]
 fn watchers_of_two_pools_use_each_other() {
     // Each has something to be told of whenever the other was.

@@ -1,6 +1,7 @@
 //! A pool's regions: listed, pinned and watched.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -130,6 +131,10 @@ pub struct RegionPin {
     core: CoreRef,
 }
 
+// What sources and watchers have behind them is their own affair.
+impl UnwindSafe for RegionPin {}
+impl RefUnwindSafe for RegionPin {}
+
 impl RegionPin {
     /// Buffers of the pool that are out with users, frozen ones counted once.
     ///
@@ -257,6 +262,10 @@ pub struct RegionWatch {
     registry: Arc<Registry>,
     sources: Arc<[Source]>,
 }
+
+// As for pins.
+impl UnwindSafe for RegionWatch {}
+impl RefUnwindSafe for RegionWatch {}
 
 impl Drop for RegionWatch {
     fn drop(&mut self) {

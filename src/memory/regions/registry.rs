@@ -234,10 +234,12 @@ impl Registry {
             let there = list.entries.iter_mut().flatten().filter(|entry| entry.is_there());
             there.map(Entry::tell_of).collect()
         });
-        for region in there {
-            watch.tell(|watcher| watcher.added(&region));
-            self.told(&region);
-        }
+        user_code::tell_at_once(|| {
+            for region in there {
+                watch.tell(|watcher| watcher.added(&region));
+                self.told(&region);
+            }
+        });
         watch
     }
 

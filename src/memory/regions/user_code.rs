@@ -55,6 +55,11 @@ pub(super) fn tell(task: impl FnOnce() + 'static) {
     }
 }
 
+/// Tells a watcher of what there is, also if this thread is in another.
+pub(super) fn tell_at_once(task: impl FnOnce()) {
+    if IS_TELLING.get() { task() } else { tell_now(task) }
+}
+
 fn tell_now(task: impl FnOnce()) {
     IS_TELLING.set(true);
     task();
