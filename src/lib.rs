@@ -84,6 +84,15 @@
 //! any pool alive. A buffer pays 128 bytes beside its memory. Requests are rounded up to the next class, by at most
 //! half of what was asked for with the default classes. Buffers above the largest class are not pooled.
 //!
+//! # Registered memory
+//!
+//! The mappings of a pool are its [regions](Region). [`regions`](BufferPool::regions) lists them by index, address and
+//! length, and a buffer knows its [region](PooledBuf::region) and where in it it starts: all that a kernel or a device
+//! has to be told of a fixed buffer. A [`RegionPin`] keeps all pages where they are meanwhile, a [`RegionWatcher`] is
+//! told which regions come and go, and a [`RawBuf`] is a buffer in the 64 bits that such interfaces hand back. With
+//! [`Memory::source`] the regions are memory of the user's: shared, of a device, of a file. `docs/memory.md` in the
+//! repository tells it in full.
+//!
 //! # Threads, and the end of things
 //!
 //! - A pool is a cheap handle; clones share it. Buffers are `'static`. Any thread may drop anything, in any order, also
@@ -135,7 +144,8 @@
 //! # Safety
 //!
 //! No safe use shows a byte of an earlier user, except through [`Recycled`], which says so; and none shows an
-//! uninitialised one. [`set_len`](PooledBuf::set_len) is the only unsafe function. The crate denies unsafe code and
+//! uninitialised one. Unsafe are [`set_len`](PooledBuf::set_len), [`from_raw`](PooledBuf::from_raw), and to write a
+//! [`MemorySource`]. The crate denies unsafe code and
 //! allows it in the engine, the memory sources and the handles. `DESIGN.md` in the repository argues
 //! for the protocol between threads; loom, Miri and the sanitizers check it.
 
@@ -145,10 +155,12 @@ compile_error!(
 );
 
 mod bytes;
+mod cause;
 mod engine;
 mod interop;
 mod memory;
 mod object;
+mod panics;
 mod policy;
 mod sync;
 
@@ -156,10 +168,14 @@ pub use crate::bytes::buf::PooledBuf;
 pub use crate::bytes::chain::{ChainWriter, PooledChain};
 pub use crate::bytes::frozen::PooledBytes;
 pub use crate::bytes::pool::BufferPool;
+pub use crate::bytes::raw::RawBuf;
+pub use crate::bytes::regions::{InFlight, RegionPin, RegionWatch};
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
 pub use crate::memory::Memory;
 pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};
+pub use crate::memory::regions::{Region, RegionWatcher};
+pub use crate::memory::source::{MemorySource, SourceError, SourceMemory};
 pub use crate::object::builder::PoolBuilder;
 pub use crate::object::pool::Pool;
 pub use crate::object::pooled::{Pooled, PooledArc};
