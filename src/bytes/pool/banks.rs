@@ -289,16 +289,16 @@ fn who_waits_is_served_from_every_node() {
     assert_eq!(resident(&pool), 2);
 }
 
-/// Runs this on a thread of each node.
+/// Runs this on a thread of each node. Their caches are empty afterwards: a scope by itself waits for no thread's exit.
 fn on_each(work: impl Fn(u8) + Sync) {
     thread::scope(|scope| {
-        for bank in 0..BANKS {
-            let work = &work;
-            scope.spawn(move || {
-                go_to(bank);
-                work(bank);
-            });
-        }
+        let at = |bank| {
+            go_to(bank);
+            work(bank);
+        };
+        let at = &at;
+        let threads: Vec<_> = (0..BANKS).map(|bank| scope.spawn(move || at(bank))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
