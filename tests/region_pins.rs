@@ -199,25 +199,25 @@ fn a_pin_excludes_what_others_are_about_to_give_back() {
     let (pool, source) = counted();
     let done = AtomicBool::new(false);
     let worked = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for thread in 0..3 {
-            let (pool, done, worked) = (&pool, &done, &worked);
-            scope.spawn(move || {
-                let mut bufs = Vec::new();
-                for round in 0.. {
-                    let size = [4096, 100 << 10, 2 << 20][(round + thread) % if cfg!(miri) { 2 } else { 3 }];
-                    bufs.push(pool.get(Recycled(size)));
-                    if bufs.len() > 10 {
-                        bufs.clear();
-                        pool.trim(0);
-                    }
-                    worked.fetch_add(1, SeqCst);
-                    if done.load(SeqCst) {
-                        break;
-                    }
-                }
-            });
+    let (pool, done, worked) = (&pool, &done, &worked);
+    let work = |thread: usize| {
+        let mut bufs = Vec::new();
+        for round in 0.. {
+            let size = [4096, 100 << 10, 2 << 20][(round + thread) % if cfg!(miri) { 2 } else { 3 }];
+            bufs.push(pool.get(Recycled(size)));
+            if bufs.len() > 10 {
+                bufs.clear();
+                pool.trim(0);
+            }
+            worked.fetch_add(1, SeqCst);
+            if done.load(SeqCst) {
+                break;
+            }
         }
+    };
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
         for _ in 0..rounds {
             let pin = pool.pin_regions();
             let regions: HashSet<_> = pool.regions().into_iter().collect();
@@ -232,6 +232,8 @@ fn a_pin_excludes_what_others_are_about_to_give_back() {
             drop(pin);
         }
         done.store(true, SeqCst);
+        // Their caches are empty then.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     pool.trim(0);
     assert_eq!((source.held(), pool.regions().len()), (0, 0));

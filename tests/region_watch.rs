@@ -171,8 +171,10 @@ fn exercise(pool: &BufferPool) {
         }
     };
     thread::scope(|scope| {
-        scope.spawn(work);
+        let other = scope.spawn(work);
         work();
+        // Its cache is empty then.
+        other.join().unwrap();
     });
 }
 
@@ -306,28 +308,28 @@ fn the_model_knows_every_buffer_at_every_time() {
         let pool = BufferPool::builder().thread_cache(64 << 10).max_idle(2 << 20).memory(memory).build().unwrap();
         let (model, watch) = watched(&pool);
         let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let (pool, model, done) = (&pool, &model, &done);
-            for thread in 0..3 {
-                scope.spawn(move || {
-                    let mut bufs = Vec::new();
-                    let mut round = thread;
-                    while !done.load(SeqCst) {
-                        let size = [900, 30_000, 100 << 10, 2 << 20][round % if cfg!(miri) { 3 } else { 4 }];
-                        let buf = pool.get(Recycled(size));
-                        model.assert_knows(&buf);
-                        bufs.push(buf);
-                        if bufs.len() > 8 {
-                            bufs.iter().for_each(|buf| model.assert_knows(buf));
-                            bufs.clear();
-                        }
-                        if round % 16 == thread {
-                            pool.trim(0);
-                        }
-                        round += 1;
-                    }
-                });
+        let (pool, model, done) = (&pool, &model, &done);
+        let work = |thread: usize| {
+            let mut bufs = Vec::new();
+            let mut round = thread;
+            while !done.load(SeqCst) {
+                let size = [900, 30_000, 100 << 10, 2 << 20][round % if cfg!(miri) { 3 } else { 4 }];
+                let buf = pool.get(Recycled(size));
+                model.assert_knows(&buf);
+                bufs.push(buf);
+                if bufs.len() > 8 {
+                    bufs.iter().for_each(|buf| model.assert_knows(buf));
+                    bufs.clear();
+                }
+                if round % 16 == thread {
+                    pool.trim(0);
+                }
+                round += 1;
             }
+        };
+        let work = &work;
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
             for round in 0..rounds {
                 let pin = pool.pin_regions();
                 let pinned = pool.regions();
@@ -345,6 +347,8 @@ fn the_model_knows_every_buffer_at_every_time() {
                 model.assert_right();
             }
             done.store(true, SeqCst);
+            // Their caches are empty then.
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         pool.trim(0);
         model.assert_is(&pool);

@@ -130,25 +130,26 @@ fn the_list_counts_as_overhead() {
 fn threads_find_their_buffers_listed() {
     let rounds = if cfg!(miri) { 5 } else { 300 };
     let pool = BufferPool::builder().thread_cache(0).max_idle(1 << 20).build().unwrap();
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let pool = &pool;
-            scope.spawn(move || {
-                let mut bufs = BTreeMap::new();
-                for round in 0..rounds {
-                    let size = [900, 20_000, 70_000, 2 << 20][(round + thread) % if cfg!(miri) { 3 } else { 4 }];
-                    let buf = pool.get(Recycled(size));
-                    assert_listed(pool, &buf, buf.capacity(), buf.region());
-                    bufs.insert(round % 7, buf);
-                    if round % 50 == 0 {
-                        bufs.clear();
-                        pool.trim(0);
-                    }
-                    let places: BTreeSet<_> = bufs.values().map(|buf| buf.region().unwrap()).collect();
-                    assert_eq!(places.len(), bufs.len(), "two are in one place");
-                }
-            });
+    let work = |thread: usize| {
+        let mut bufs = BTreeMap::new();
+        for round in 0..rounds {
+            let size = [900, 20_000, 70_000, 2 << 20][(round + thread) % if cfg!(miri) { 3 } else { 4 }];
+            let buf = pool.get(Recycled(size));
+            assert_listed(&pool, &buf, buf.capacity(), buf.region());
+            bufs.insert(round % 7, buf);
+            if round % 50 == 0 {
+                bufs.clear();
+                pool.trim(0);
+            }
+            let places: BTreeSet<_> = bufs.values().map(|buf| buf.region().unwrap()).collect();
+            assert_eq!(places.len(), bufs.len(), "two are in one place");
         }
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || work(thread))).collect();
+        // Their caches are empty then.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     pool.trim(0);
     assert!(pool.regions().is_empty());
