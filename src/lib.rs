@@ -122,7 +122,8 @@
 //! # Safety
 //!
 //! No safe use shows a byte of an earlier user, except through [`Recycled`], which says so; and none shows an
-//! uninitialised one. [`set_len`](PooledBuf::set_len) is the only unsafe function. The crate denies unsafe code and
+//! uninitialised one. Unsafe are [`set_len`](PooledBuf::set_len), [`from_raw`](PooledBuf::from_raw), and to write a
+//! [`MemorySource`]. The crate denies unsafe code and
 //! allows it in the engine, the memory sources and the handles. `DESIGN.md` in the repository argues
 //! for the protocol between threads; loom, Miri and the sanitizers check it.
 
@@ -132,19 +133,25 @@ compile_error!(
 );
 
 mod bytes;
+mod cause;
 mod engine;
 mod memory;
 mod object;
+mod panics;
 mod policy;
 mod sync;
 
 pub use crate::bytes::buf::PooledBuf;
 pub use crate::bytes::frozen::PooledBytes;
 pub use crate::bytes::pool::BufferPool;
+pub use crate::bytes::raw::RawBuf;
+pub use crate::bytes::regions::{InFlight, RegionPin, RegionWatch};
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
 pub use crate::memory::Memory;
 pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};
+pub use crate::memory::regions::{Region, RegionWatcher};
+pub use crate::memory::source::{MemorySource, SourceError, SourceMemory};
 pub use crate::object::builder::PoolBuilder;
 pub use crate::object::pool::Pool;
 pub use crate::object::pooled::{Pooled, PooledArc};

@@ -173,6 +173,22 @@ impl PooledBytes {
         self.len = self.len.min(len);
     }
 
+    /// The index of the [region](crate::Region) that these bytes are in, and how far behind the region's first byte they start.
+    ///
+    /// None where memory is from the heap, or between guard pages, and for bytes that belong to no pool, as those of an empty
+    /// slice. Costs two loads.
+    ///
+    /// ```
+    /// let bytes = millpond::BufferPool::new().copy_from(b"key=value").freeze();
+    /// assert_eq!(bytes.slice(4..).region(), Some((0, 4)));
+    /// ```
+    #[must_use]
+    pub fn region(&self) -> Option<(u32, usize)> {
+        let held = self.held()?;
+        let (index, offset) = held.place().region()?;
+        Some((index, offset + (self.ptr.addr().get() - held.ptr().addr().get())))
+    }
+
     /// Whether no other handle shares the buffer. Bytes that belong to no pool are not unique.
     #[must_use]
     pub fn is_unique(&self) -> bool {

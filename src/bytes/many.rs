@@ -9,7 +9,7 @@ use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::pool::{ByteCore, want};
 use crate::bytes::request::Request;
 use crate::engine::batch::PooledBatch;
-use crate::engine::panics;
+use crate::panics;
 use crate::memory::Want;
 use crate::policy::budget::{Amount, Grant, Part, Short, climb};
 use crate::policy::builder::Overflow;

@@ -6,6 +6,8 @@ pub(crate) mod frozen;
 mod many;
 pub(crate) mod order;
 pub(crate) mod pool;
+pub(crate) mod raw;
+pub(crate) mod regions;
 pub(crate) mod request;
 
 pub(crate) use classes::{MAX_CLASSES, SizeClass, SizeClasses, default_sizes, step_of};

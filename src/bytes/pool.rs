@@ -16,11 +16,12 @@ use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::store::Keeping;
 use crate::memory::options::Need;
 use crate::memory::os::topology::Bank;
-use crate::memory::{Memory, MemorySource, Want, os};
+use crate::memory::regions::Registry;
+use crate::memory::{Memory, BlockSource, Want, os};
 use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::builder::{BufferPoolBuilder, Zeroing};
 use crate::policy::error::{BuildError, Error};
@@ -54,7 +55,7 @@ pub(crate) use keeper::ByteKeeper;
 /// ```
 #[derive(Clone)]
 pub struct BufferPool {
-    core: Handle<ByteKeeper>,
+    pub(super) core: Handle<ByteKeeper>,
 }
 
 impl UnwindSafe for BufferPool {}
@@ -139,7 +140,8 @@ impl BufferPool {
         let plans = Vec::from_iter((0..banks).map(|bank| options.memory.plan_on(Bank(bank as u8), plan.as_ref())));
         let apart = Memory::APART;
         let layouts = blocks.iter().copied().chain([apart, apart]);
-        let source = |block| plans.iter().map(move |plan| options.memory.source_for(block, plan.as_ref()));
+        let registry = &Registry::new();
+        let source = |block| plans.iter().map(move |plan| options.memory.source_for(block, plan.as_ref(), registry));
         let keeper = ByteKeeper {
             classes: SizeClasses::new(options.size_classes.to_vec(), options.max_request),
             wipes: options.wipes,
@@ -147,6 +149,7 @@ impl BufferPool {
             max_request: options.max_request,
             alignment: options.alignment,
             sources: layouts.flat_map(source).collect(),
+            registry: registry.clone(),
             banks,
             plan: plan.clone(),
             leaf: options.bounds.budget().node().clone(),
@@ -184,7 +187,7 @@ impl BufferPool {
         stocked
     }
 
-    fn keeper(&self) -> &ByteKeeper {
+    pub(super) fn keeper(&self) -> &ByteKeeper {
         self.core.keeper()
     }
 
@@ -470,13 +473,13 @@ impl BufferPool {
         let keeper = self.keeper();
         let class = |(class, &size): (usize, &usize)| ClassStats::new(size, self.block_size(size), &core.stats(class));
         let classes = keeper.classes.sizes().iter().enumerate().map(class).collect();
-        let slack: usize = keeper.sources.iter().map(MemorySource::overhead).sum();
+        let slack: usize = keeper.sources.iter().map(BlockSource::overhead).sum();
         let besides = Besides {
             oversize: core.stats(keeper.oversize()),
             unpooled: core.stats(keeper.unpooled()),
             waits: &keeper.waits,
             waiters: keeper.leaf.count_waits(&keeper.waits),
-            overhead: slack + keeper.lists.bytes() + core.overhead(),
+            overhead: slack + keeper.lists.bytes() + keeper.registry.bytes() + core.overhead(),
             plan: keeper.plan.as_deref(),
         };
         Stats::of_bytes(classes, &besides)

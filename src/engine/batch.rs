@@ -10,7 +10,7 @@ use crate::engine::cache;
 use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
 use crate::engine::lists::Lists;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::store;
 use crate::sync::DEPTH;
 

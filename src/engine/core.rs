@@ -21,7 +21,7 @@ use crate::engine::cache::{self, Cache};
 use crate::engine::clock::Clock;
 use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::lanes::Lane;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;

@@ -41,7 +41,6 @@ pub(crate) mod lists;
 mod magazine;
 #[cfg(all(test, loom))]
 pub(crate) mod models;
-pub(crate) mod panics;
 #[cfg(all(test, not(loom)))]
 mod plain;
 mod seats;

@@ -33,6 +33,11 @@ pub(crate) struct Head {
 
 const _: () = assert!(BATCH <= 1 << (u32::BITS - INDEX_BITS), "a link has room for the number of followers");
 
+/// Every slot's address is a multiple of it, and every segment's of slots.
+pub(crate) const SLOT_ALIGN: usize = 128;
+
+const _: () = assert!(align_of::<Slot<()>>() == SLOT_ALIGN);
+
 /// A slot with what a face keeps in it.
 #[repr(C, align(128))]
 pub(crate) struct Slot<C> {
@@ -107,12 +112,30 @@ impl SlotPtr {
     }
 
     #[inline(always)]
-    pub(super) fn from_raw(head: NonNull<Head>) -> Self {
+    pub(crate) fn from_raw(head: NonNull<Head>) -> Self {
         SlotPtr(head)
     }
 
+    /// Writes a number into the slot, as long as it is out.
+    ///
+    /// # Safety
+    /// The caller holds the slot.
+    pub(crate) unsafe fn note(self, number: usize) {
+        // SAFETY: held, so the table is alive.
+        unsafe { self.head() }.note(number as u64);
+    }
+
+    /// The number that was written into the slot since it went out.
+    ///
+    /// # Safety
+    /// As [`note`](Self::note).
+    pub(crate) unsafe fn noted(self) -> usize {
+        // SAFETY: held, so the table is alive.
+        unsafe { self.head() }.noted() as usize
+    }
+
     #[inline(always)]
-    pub(super) fn as_ptr(self) -> *mut Head {
+    pub(crate) fn as_ptr(self) -> *mut Head {
         self.0.as_ptr()
     }
 
@@ -187,6 +210,17 @@ impl Head {
     /// What was remembered last. Only the slot's holder may ask.
     pub(super) fn chained(&self) -> u32 {
         self.followers[0].get()
+    }
+
+    /// Remembers a number, where a slot that is out leads nobody. Only the slot's holder may ask.
+    fn note(&self, number: u64) {
+        let halves = [number as u32, (number >> u32::BITS) as u32];
+        self.followers.iter().zip(halves).for_each(|(place, half)| place.set(half));
+    }
+
+    /// What was noted last. Only the slot's holder may ask.
+    fn noted(&self) -> u64 {
+        self.followers.iter().zip([0, u32::BITS]).map(|(place, shift)| u64::from(place.get()) << shift).sum()
     }
 
     /// The indices of the batch this slot leads, itself left out. Only the slot's holder may ask.

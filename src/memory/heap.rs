@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::options::{MemoryOption, OsReason};
 use super::os::pages;
 use super::plan::Plan;
-use super::{Block, Denial, MemorySource, Want};
+use super::regions::Place;
+use super::{Block, Denial, BlockSource, Want};
 
 /// The global allocator, whichever the program has chosen.
 ///
@@ -37,7 +38,7 @@ impl Heap {
 
 // SAFETY: `GlobalAlloc` promises conditions 1 and 4 of the trait, and its methods must not unwind,
 // which is 3. Only `alloc_zeroed` claims zero bytes, which is 2.
-unsafe impl MemorySource for Heap {
+unsafe impl BlockSource for Heap {
     fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial> {
         if layout.size() == 0 {
             return Err(Denial::NoMemory);
@@ -54,10 +55,10 @@ unsafe impl MemorySource for Heap {
             unsafe { dealloc(ptr.as_ptr(), layout) };
             return Err(denial);
         }
-        Ok(Block { ptr, zeroed: matches!(want, Want::Zeroed) })
+        Ok(Block { ptr, zeroed: matches!(want, Want::Zeroed), place: Place::NONE })
     }
 
-    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
+    unsafe fn release(&self, ptr: NonNull<u8>, _: Place, layout: Layout) {
         // SAFETY: the caller hands back a block of `allocate` with its own layout.
         unsafe { dealloc(ptr.as_ptr(), layout) }
     }
@@ -83,7 +84,7 @@ mod tests {
             let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), layout.size()) };
             assert!(bytes.iter().all(|&byte| byte == 0));
             // SAFETY: allocated above with the same layout.
-            unsafe { Heap::default().release(block.ptr, layout) };
+            unsafe { Heap::default().release(block.ptr, block.place, layout) };
         }
     }
 

@@ -1,14 +1,15 @@
-//! One mapping of the operating system as a value: unmapped when dropped.
+//! One mapping of the operating system, or piece of a user's memory, as a value: given back when dropped.
 #![allow(unsafe_code)] // The one caller of `os::unmap`, and of what is asked for pages.
 
 use std::ptr::NonNull;
 
-use super::options::{HugePages, MemoryOption};
+use super::options::{HugePages, MemoryOption, OsReason};
 use super::os::pages::{self, HUGE_PAGE};
 use super::plan::Plan;
+use super::source::Origin;
 use super::{Denial, os};
 
-/// `len` bytes of the operating system, from an address that is a multiple of `align`.
+/// `len` bytes from an address that is a multiple of `align`.
 #[derive(Debug)]
 pub(super) struct Mapping {
     base: NonNull<u8>,
@@ -16,6 +17,39 @@ pub(super) struct Mapping {
     align: usize,
     /// Its pages were locked when it was made.
     is_locked: bool,
+    /// All its bytes were zero when it was made.
+    is_zeroed: bool,
+    /// None where it is the operating system's.
+    origin: Option<Origin>,
+}
+
+/// Where mappings come from, and what is asked of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Supply<'a> {
+    /// None where nothing is asked.
+    pub(super) plan: Option<&'a Plan>,
+    /// None for those of the operating system.
+    pub(super) origin: Option<&'a Origin>,
+}
+
+impl Supply<'_> {
+    /// The unit of what can be given back alone.
+    pub(super) fn unit(self) -> usize {
+        self.origin.map_or_else(os::page_size, Origin::unit)
+    }
+
+    /// Gives whole units back, under memory that stays mapped. True: all their bytes are zero now. False: any value.
+    ///
+    /// # Safety
+    /// They lie inside one mapping of this supply, and nobody uses them or wants what they hold.
+    pub(super) unsafe fn discard(self, start: NonNull<u8>, len: usize) -> bool {
+        match self.origin {
+            // SAFETY: the caller's.
+            Some(origin) => unsafe { origin.discard(start, len) },
+            // SAFETY: the caller's.
+            None => unsafe { os::discard(start, len) },
+        }
+    }
 }
 
 // SAFETY: a mapping belongs to the process, and the value is its only owner.
@@ -28,12 +62,19 @@ pub(super) struct Shape {
     pub(super) guarded: bool,
     pub(super) locked: bool,
     pub(super) huge: Option<HugePages>,
+    /// The unit of a user's memory.
+    pub(super) unit: Option<usize>,
 }
 
 impl Shape {
-    pub(super) fn of(plan: Option<&Plan>) -> Self {
-        let Some(options) = plan.map(Plan::options) else { return Shape::default() };
+    pub(super) fn of(supply: Supply<'_>) -> Self {
+        if let Some(origin) = supply.origin {
+            // No option is given there.
+            return Shape { unit: Some(origin.unit()), ..Shape::default() };
+        }
+        let Some(options) = supply.plan.map(Plan::options) else { return Shape::default() };
         Shape {
+            unit: None,
             guarded: options.asks_for(MemoryOption::GuardPages),
             locked: options.asks_for(MemoryOption::Locked),
             huge: options.asks_for(MemoryOption::HugePages).then_some(options.huge_pages),
@@ -47,16 +88,27 @@ impl Shape {
 
     /// The length of a mapping that has room for so many bytes.
     pub(super) fn len_for(self, bytes: usize) -> Option<usize> {
-        let unit = if self.huge == Some(HugePages::Explicit2M) { HUGE_PAGE } else { os::page_size() };
+        let unit = if self.huge == Some(HugePages::Explicit2M) { HUGE_PAGE } else { self.unit() };
         bytes.checked_next_multiple_of(unit).filter(|&len| len != 0)
     }
 
     pub(super) fn align_for(self, align: usize) -> usize {
-        if self.huge.is_some() { align.max(HUGE_PAGE) } else { align }
+        let unit = if self.huge.is_some() { Some(HUGE_PAGE) } else { self.unit };
+        unit.map_or(align, |unit| align.max(unit))
+    }
+
+    /// The unit of what can be given back alone, if anything can.
+    pub(super) fn unit(self) -> usize {
+        self.unit.unwrap_or_else(os::page_size)
+    }
+
+    /// Nothing is asked of the memory that changes how it is cut.
+    pub(super) fn is_plain(self) -> bool {
+        Shape { unit: None, ..self } == Shape::default()
     }
 
     /// The length of a mapping for one block.
-    fn len_for_one(self, size: usize, align: usize) -> Option<usize> {
+    pub(super) fn len_for_one(self, size: usize, align: usize) -> Option<usize> {
         if size == 0 {
             return None;
         }
@@ -71,16 +123,18 @@ impl Mapping {
     pub(super) fn new(
         len: usize,
         align: usize,
-        plan: Option<&Plan>,
+        supply: Supply<'_>,
         mut guards: impl Iterator<Item = usize>,
     ) -> Result<Self, Denial> {
-        let Some(plan) = plan else {
-            let base = os::map(len, align).ok_or(Denial::NoMemory)?;
-            return Ok(Self { base, len, align, is_locked: false });
+        if let Some(origin) = supply.origin {
+            return Self::of_source(len, align, origin, supply.plan);
+        }
+        let Some(plan) = supply.plan else {
+            return Ok(Self::of_system(os::map(len, align).ok_or(Denial::NoMemory)?, len, align));
         };
         let mut mapping = Self::map_huge(len, align, plan)?;
         let (base, options) = (mapping.base, plan.options());
-        let ask = |option, act: &mut dyn FnMut() -> Result<(), super::OsReason>| plan.ask(option, len, act);
+        let ask = |option, act: &mut dyn FnMut() -> Result<(), OsReason>| plan.ask(option, len, act);
         // Before anything is touched.
         // SAFETY: all of the mapping, which is ours; as for those that follow.
         ask(MemoryOption::Numa, &mut || unsafe { pages::place(base, len, options.node) })?;
@@ -97,6 +151,22 @@ impl Mapping {
         Ok(mapping)
     }
 
+    fn of_system(base: NonNull<u8>, len: usize, align: usize) -> Self {
+        Self { base, len, align, is_locked: false, is_zeroed: true, origin: None }
+    }
+
+    /// Memory of a user's source, of which no option can be asked: what is behind it is not known. That blocks are touched
+    /// before they are used is asked for each.
+    fn of_source(len: usize, align: usize, origin: &Origin, plan: Option<&Plan>) -> Result<Self, Denial> {
+        let memory = origin.allocate(len, align)?;
+        let origin = Some(origin.clone());
+        let mapping = Self { base: memory.ptr, len, align, is_locked: false, is_zeroed: memory.zeroed, origin };
+        for option in MemoryOption::ALL.into_iter().filter(|&option| option != MemoryOption::Prefault) {
+            plan.map_or(Ok(false), |plan| plan.ask(option, len, || Err(OsReason::UNKNOWN)))?;
+        }
+        Ok(mapping)
+    }
+
     /// Maps huge pages, if the plan has them, or others.
     fn map_huge(len: usize, align: usize, plan: &Plan) -> Result<Self, Denial> {
         let mut huge = None;
@@ -105,7 +175,7 @@ impl Mapping {
             plan.ask(MemoryOption::HugePages, len, || pages::map_huge(len).map(|base| huge = Some(base)))?;
         }
         let base = huge.or_else(|| os::map(len, align)).ok_or(Denial::NoMemory)?;
-        let mapping = Self { base, len, align, is_locked: false };
+        let mapping = Self::of_system(base, len, align);
         if !is_explicit {
             // SAFETY: all of the mapping, which is ours.
             plan.ask(MemoryOption::HugePages, len, || unsafe { pages::allow_huge(base, len) })?;
@@ -119,30 +189,34 @@ impl Mapping {
     }
 
     /// Maps one block, which starts at the address that is returned with it.
-    pub(super) fn for_one(size: usize, align: usize, plan: Option<&Plan>) -> Result<Self, Denial> {
-        let shape = Shape::of(plan);
+    pub(super) fn for_one(size: usize, align: usize, supply: Supply<'_>) -> Result<Self, Denial> {
+        let shape = Shape::of(supply);
         let len = shape.len_for_one(size, align).ok_or(Denial::NoMemory)?;
         let (front, page) = (shape.front(align), os::page_size());
         let guards = [front.wrapping_sub(page), front + size.next_multiple_of(page)];
-        Self::new(len, shape.align_for(align), plan, guards.into_iter())
+        Self::new(len, shape.align_for(align), supply, guards.into_iter())
     }
 
     /// Takes back what [`into_block`](Self::into_block) has let go.
     ///
     /// # Safety
-    /// `block` comes from `into_block` of a mapping made by `for_one(size, align, plan)`, for this shape, and is taken back
-    /// once.
-    pub(super) unsafe fn from_block(block: NonNull<u8>, size: usize, align: usize, shape: Shape) -> Self {
+    /// `block` comes from `into_block` of a mapping made by `for_one(size, align, supply)`, and is taken back once.
+    pub(super) unsafe fn from_block(block: NonNull<u8>, size: usize, align: usize, supply: Supply<'_>) -> Self {
+        let shape = Shape::of(supply);
         let len = shape.len_for_one(size, align).expect("as it was mapped");
         // SAFETY: the block starts so far behind the first byte of its mapping.
         let base = unsafe { block.sub(shape.front(align)) };
-        Self { base, len, align: shape.align_for(align), is_locked: shape.locked }
+        let (align, origin) = (shape.align_for(align), supply.origin.cloned());
+        Self { base, len, align, is_locked: shape.locked, is_zeroed: false, origin }
     }
 
     /// Lets the mapping go without unmapping it; where its one block starts.
     pub(super) fn into_block(self, align: usize, shape: Shape) -> NonNull<u8> {
         let block = self.at(shape.front(align));
-        std::mem::forget(self);
+        let this = std::mem::ManuallyDrop::new(self);
+        // What takes it back counts the source anew.
+        // SAFETY: not used again.
+        drop(unsafe { std::ptr::read(&this.origin) });
         block
     }
 
@@ -154,6 +228,14 @@ impl Mapping {
     /// Its length in bytes, a multiple of the OS page.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(super) fn align(&self) -> usize {
+        self.align
+    }
+
+    pub(super) fn is_zeroed(&self) -> bool {
+        self.is_zeroed
     }
 
     pub(super) fn is_locked(&self) -> bool {
@@ -170,8 +252,13 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: these are the values of one `os::map`, and the owner drops it once, with nothing
-        // left that points into it.
-        unsafe { os::unmap(self.base, self.len, self.align) }
+        let Self { base, len, align, .. } = *self;
+        match &self.origin {
+            // SAFETY: these are the values of one `allocate`, and the owner drops it once, with nothing left that points
+            // into it.
+            Some(origin) => unsafe { origin.release(base, len, align) },
+            // SAFETY: the same of one `os::map`.
+            None => unsafe { os::unmap(base, len, align) },
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Where the bytes come from. Memory knows nothing of threads, pools and budgets.
 //!
-//! [`MemorySource`] is the contract. [`Heap`] is the global allocator, [`Mapped`] cuts slabs that
-//! it maps from the operating system; [`Memory`] is the user's choice between them. `wipe` holds
-//! the writes that must not be optimised away.
+//! [`BlockSource`] is the contract. [`Heap`] is the global allocator, [`Mapped`] cuts slabs that
+//! it maps from the operating system, or has from a source of the user's; [`Memory`] is the user's choice between them. `wipe`
+//! holds the writes that must not be optimised away.
 //!
-//! A *block* is the memory of one slot. A *slab* is a mapping that blocks are cut from. An *OS
-//! page* is the system's unit of mapping. A *plan* is what is asked of a pool's memory besides, and how it went; a
+//! A *block* is the memory of one slot. A *slab* is a mapping that blocks are cut from. A *region* is a mapping, by its
+//! number. An *OS page* is the system's unit of mapping. A *plan* is what is asked of a pool's memory besides, and how it went; a
 //! *denial*, why there is no block.
 #![allow(unsafe_code)] // The contract of a source is an unsafe trait.
 
+mod fork;
 mod heap;
 mod mapped;
 mod mapping;
@@ -16,12 +17,15 @@ pub(crate) mod options;
 pub(crate) mod os;
 pub(crate) mod plan;
 pub(crate) mod prefetch;
+pub(crate) mod regions;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod resident;
 mod slab;
+pub(crate) mod source;
 pub(crate) mod wipe;
 
 use std::alloc::Layout;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -30,6 +34,8 @@ pub(crate) use mapped::Mapped;
 use options::{HugePages, MemoryOption, Need, Node, Options, OsReason};
 use os::topology::Bank;
 use plan::Plan;
+use regions::{Place, Registry};
+use source::{MemorySource, Origin, SourceError};
 
 /// Memory as it comes from a source.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub(crate) struct Block {
     pub(crate) ptr: NonNull<u8>,
     /// All bytes are known to be zero. When false, they may not even be initialised.
     pub(crate) zeroed: bool,
+    /// Where in a region it is, if it is in one.
+    pub(crate) place: Place,
 }
 
 /// What the caller hopes to find in a block. A hint: [`Block::zeroed`] is the answer.
@@ -50,19 +58,21 @@ pub(crate) enum Want {
 }
 
 /// Why there is no block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Denial {
     /// The system has none, or the layout is empty.
     NoMemory,
     /// The system has no memory with an option that is required.
     Option { option: MemoryOption, bytes: usize, reason: OsReason },
+    /// The user's source refuses so many bytes.
+    Source { bytes: usize, error: SourceError },
 }
 
 impl Denial {
     /// Whether it could be otherwise if some other memory were given up.
-    pub(crate) fn is_shortage(self) -> bool {
+    pub(crate) fn is_shortage(&self) -> bool {
         match self {
-            Denial::NoMemory => true,
+            Denial::NoMemory | Denial::Source { .. } => true,
             Denial::Option { option, .. } => matches!(option, MemoryOption::HugePages | MemoryOption::Locked),
         }
     }
@@ -77,16 +87,16 @@ impl Denial {
 /// 2. all its bytes are zero when it says so;
 /// 3. no method unwinds;
 /// 4. a denial changes nothing.
-pub(crate) unsafe trait MemorySource: Send + Sync {
+pub(crate) unsafe trait BlockSource: Send + Sync {
     /// Takes a block.
     fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial>;
 
     /// Gives a block back. Any thread may, while or after others allocate.
     ///
     /// # Safety
-    /// 1. `allocate` of this source returned `ptr` for this very `layout`, and this is its first release;
+    /// 1. `allocate` of this source returned `ptr` and `place` for this very `layout`, and this is its first release;
     /// 2. nobody uses its bytes from now on, and none of them is poisoned (see [`wipe::poison`]).
-    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout);
+    unsafe fn release(&self, ptr: NonNull<u8>, place: Place, layout: Layout);
 
     /// Bytes held from the system beyond the blocks that are out, resident or not.
     fn overhead(&self) -> usize;
@@ -102,6 +112,14 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Gives back what was kept because memory was [held](regions::Hold).
+    pub(crate) fn sweep(&self) {
+        match self {
+            Self::Heap(_) => {}
+            Self::Mapped(mapped) => mapped.sweep(),
+        }
+    }
+
     /// Gives back to the system what released blocks have kept.
     pub(crate) fn tidy(&self) {
         match self {
@@ -113,7 +131,7 @@ impl Source {
 
 // SAFETY: each block comes from, and goes back to, a source that keeps the promises: the layout
 // alone decides which one.
-unsafe impl MemorySource for Source {
+unsafe impl BlockSource for Source {
     fn allocate(&self, layout: Layout, want: Want) -> Result<Block, Denial> {
         match self {
             Self::Heap(heap) => heap.allocate(layout, want),
@@ -121,12 +139,12 @@ unsafe impl MemorySource for Source {
         }
     }
 
-    unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
+    unsafe fn release(&self, ptr: NonNull<u8>, place: Place, layout: Layout) {
         match self {
             // SAFETY: the caller's conditions, and `allocate` chose the same source.
-            Self::Heap(heap) => unsafe { heap.release(ptr, layout) },
+            Self::Heap(heap) => unsafe { heap.release(ptr, place, layout) },
             // SAFETY: as above.
-            Self::Mapped(mapped) => unsafe { mapped.release(ptr, layout) },
+            Self::Mapped(mapped) => unsafe { mapped.release(ptr, place, layout) },
         }
     }
 
@@ -158,12 +176,17 @@ pub struct Memory {
     options: Options,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Choice {
     Heap,
     #[default]
     Mapped,
+    Source(Origin),
 }
+
+// What a source may have behind it is its own affair, as that of an allocator: pools do not touch it.
+impl UnwindSafe for Memory {}
+impl RefUnwindSafe for Memory {}
 
 impl Memory {
     /// All memory from the global allocator, in every size class.
@@ -213,6 +236,27 @@ impl Memory {
     #[must_use]
     pub fn mapped() -> Self {
         Self { choice: Choice::Mapped, options: Options::NONE }
+    }
+
+    /// All memory from a source of the user's, in every size class.
+    ///
+    /// Buffers are cut from what it gives as from [mapped](Self::mapped) memory, and it goes back as that does, with two
+    /// differences: regions are whole [granules](MemorySource::granule), and they are shorter where the source refuses
+    /// longer ones. Of the options, [`prefault`](Self::prefault) alone can be had; whatever else is required is refused by
+    /// [`build`](crate::BufferPoolBuilder::build).
+    ///
+    /// # Panics
+    /// If the source does when it is asked for its granule.
+    ///
+    /// # Cost
+    /// As mapped memory, where what the source does stands for the system call.
+    ///
+    /// # Examples
+    ///
+    /// See [`MemorySource`].
+    #[must_use]
+    pub fn source(source: Arc<dyn MemorySource>) -> Self {
+        Self { choice: Choice::Source(Origin::new(source)), options: Options::NONE }
     }
 
     /// Uses huge pages. They save page faults and the walks through page tables of programs that read their buffers in no
@@ -359,7 +403,7 @@ impl Memory {
     /// How many banks a pool tells apart by its sources.
     pub(crate) fn banks(&self) -> usize {
         let is_local = self.options.asks_for(MemoryOption::Numa) && self.options.node == Node::Local;
-        match self.choice {
+        match &self.choice {
             Choice::Mapped if is_local => Bank::count(),
             _ => 1,
         }
@@ -381,20 +425,29 @@ impl Memory {
         if required.is_empty() {
             return Ok(());
         }
-        let source = Memory { choice: self.choice, options: required }
-            .source_for(Self::APART, Some(&Arc::new(Plan::new(required))));
+        let source = self.source_for(Self::APART, Some(&Arc::new(Plan::new(required))), &Registry::new());
         let layout = Layout::new::<u64>();
         let block = source.allocate(layout, Want::Any)?;
         // SAFETY: allocated above, and not used.
-        unsafe { source.release(block.ptr, layout) };
+        unsafe { source.release(block.ptr, block.place, layout) };
         Ok(())
     }
 
     /// The source of blocks of one size class. Takes no memory before the first of them.
-    pub(crate) fn source_for(&self, class: Layout, plan: Option<&Arc<Plan>>) -> Source {
-        match self.choice {
-            Choice::Heap => Source::Heap(Heap { plan: plan.cloned() }),
-            Choice::Mapped => Source::Mapped(Mapped::new(class, plan.cloned())),
+    pub(crate) fn source_for(&self, class: Layout, plan: Option<&Arc<Plan>>, registry: &Arc<Registry>) -> Source {
+        let origin = match &self.choice {
+            Choice::Heap => return Source::Heap(Heap { plan: plan.cloned() }),
+            Choice::Mapped => None,
+            Choice::Source(origin) => Some(origin.clone()),
+        };
+        Source::Mapped(Mapped::new(class, plan.cloned(), origin, registry))
+    }
+
+    /// A granule that is none.
+    pub(crate) fn wrong_granule(&self) -> Option<usize> {
+        match &self.choice {
+            Choice::Source(origin) => Some(origin.granule()).filter(|granule| !granule.is_power_of_two()),
+            _ => None,
         }
     }
 
@@ -414,9 +467,9 @@ mod tests {
     #[test]
     fn a_choice_holds_for_every_class() {
         for size in [64, 64 << 10, 1 << 24] {
-            assert!(matches!(Memory::heap().source_for(layout(size), None), Source::Heap(_)));
-            assert!(matches!(Memory::mapped().source_for(layout(size), None), Source::Mapped(_)));
-            assert!(matches!(Memory::default().source_for(layout(size), None), Source::Mapped(_)));
+            assert!(matches!(Memory::heap().source_for(layout(size), None, &Registry::new()), Source::Heap(_)));
+            assert!(matches!(Memory::mapped().source_for(layout(size), None, &Registry::new()), Source::Mapped(_)));
+            assert!(matches!(Memory::default().source_for(layout(size), None, &Registry::new()), Source::Mapped(_)));
         }
     }
 
@@ -424,11 +477,11 @@ mod tests {
     fn every_source_takes_back_what_it_gives() {
         let class = layout(8192);
         for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
-            let sizes = [(memory.source_for(class, None), 8192), (memory.source_for(Memory::APART, None), 70_000)];
+            let sizes = [(memory.source_for(class, None, &Registry::new()), 8192), (memory.source_for(Memory::APART, None, &Registry::new()), 70_000)];
             for (source, size) in sizes {
                 give_and_take_back(&source, layout(size));
             }
-            give_and_take_back(&memory.source_for(Memory::APART, None), layout(100));
+            give_and_take_back(&memory.source_for(Memory::APART, None, &Registry::new()), layout(100));
         }
     }
 
@@ -439,7 +492,7 @@ mod tests {
         let bytes = unsafe { std::slice::from_raw_parts(block.ptr.as_ptr(), layout.size()) };
         assert!(bytes[0] == 0 && bytes[1..] == bytes[..layout.size() - 1]);
         // SAFETY: allocated above with the same layout, and not used any more.
-        unsafe { source.release(block.ptr, layout) };
+        unsafe { source.release(block.ptr, block.place, layout) };
         assert_eq!(source.overhead(), 0);
     }
 }

@@ -10,9 +10,9 @@ use std::alloc::Layout;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::mapping::{Mapping, Shape};
+use super::mapping::{Mapping, Shape, Supply};
 use super::os::pages::HUGE_PAGE;
-use super::plan::Plan;
+use super::regions::Place;
 use super::{Block, Denial, os};
 
 /// How long a slab is when its blocks are small. From this size on a block is a mapping of its own.
@@ -72,7 +72,7 @@ impl Cut {
         }
         let page = os::page_size();
         let front = shape.front(class.align());
-        if shape != Shape::default() {
+        if !shape.is_plain() {
             let guarded = size.next_multiple_of(page) + page;
             let stride = if shape.guarded { guarded.next_multiple_of(class.align()) } else { size };
             return Some(Self { stride, blocks: Self::blocks_of(stride, front, shape), colour: 0, front, shape });
@@ -92,13 +92,19 @@ impl Cut {
             return ((len - front) / stride).min(MAX_BLOCKS_OF_HUGE_PAGES);
         }
         let least = if shape.locked { 1 } else { MIN_BLOCKS };
+        let unit = shape.unit();
+        if unit > os::page_size() {
+            let len = SLAB_BYTES.max(least * stride).next_multiple_of(unit);
+            // So that each block's place fits half a word; see `Place`.
+            return (len.min(u32::MAX as usize) / stride).min(MAX_BLOCKS_OF_HUGE_PAGES);
+        }
         (SLAB_BYTES.saturating_sub(front) / stride).clamp(least, MAX_BLOCKS)
     }
 
     /// The length of a slab of so many blocks.
     fn len_of(self, blocks: usize) -> Option<usize> {
         let len = self.front + self.stride * blocks;
-        let unit = if self.shape.huge.is_some() { HUGE_PAGE } else { os::page_size() };
+        let unit = if self.shape.huge.is_some() { HUGE_PAGE } else { self.shape.unit() };
         self.shape.len_for(len.checked_next_multiple_of(unit)?)
     }
 
@@ -108,9 +114,10 @@ impl Cut {
         ends.filter(move |_| self.shape.guarded)
     }
 
-    /// Blocks of the next slab to be tried when the system refused one of so many.
+    /// Blocks of the next slab to be tried when one of so many was refused: where there is a limit to what can be had, it is
+    /// used up to its end.
     pub(super) fn fewer_than(self, blocks: usize) -> Option<usize> {
-        (self.shape.locked && blocks > 1).then_some(blocks / 2)
+        ((self.shape.locked || self.shape.unit.is_some()) && blocks > 1).then_some(blocks / 2)
     }
 
     /// Whether OS pages stay with the slab whatever becomes of its blocks: to give back a part of a huge page would break it
@@ -121,7 +128,7 @@ impl Cut {
 
     /// Blocks in a slab that is mapped when there are so many: as many again, if they are small.
     pub(super) fn blocks_beside(self, there: usize) -> usize {
-        if !self.is_lazy() {
+        if !self.is_lazy() || self.shape.unit() > os::page_size() {
             return self.blocks;
         }
         let first = (FIRST_SLAB_BYTES / self.stride).clamp(MIN_BLOCKS, self.blocks);
@@ -181,22 +188,37 @@ pub(super) struct Slab {
     out: usize,
     /// Blocks that are free and stale.
     stale: usize,
+    /// The number of its region, if it is one.
+    region: Option<u32>,
 }
 
 impl Slab {
-    /// Maps a slab of so many blocks, all of it free and zero.
-    pub(super) fn new(cut: Cut, blocks: usize, align: usize, plan: Option<&Plan>) -> Result<Self, Denial> {
+    /// Maps a slab of so many blocks, all of it free.
+    pub(super) fn new(cut: Cut, blocks: usize, align: usize, supply: Supply<'_>) -> Result<Self, Denial> {
         let words = blocks.div_ceil(64);
         let mut marks = Vec::new();
         marks.try_reserve_exact(words).map_err(|_| Denial::NoMemory)?;
+        let len = cut.len_of(blocks).ok_or(Denial::NoMemory)?;
+        let mapping = Mapping::new(len, cut.shape.align_for(align), supply, cut.guards(blocks))?;
         marks.extend((0..words).map(|word| {
             let blocks = (blocks - word * 64).min(64);
             let all = u64::MAX >> (64 - blocks);
-            Marks { free: all, zeroed: all, stale: 0 }
+            Marks { free: all, zeroed: if mapping.is_zeroed() { all } else { 0 }, stale: 0 }
         }));
-        let len = cut.len_of(blocks).ok_or(Denial::NoMemory)?;
-        let mapping = Mapping::new(len, cut.shape.align_for(align), plan, cut.guards(blocks))?;
-        Ok(Self { mapping, marks, blocks, out: 0, stale: 0 })
+        Ok(Self { mapping, marks, blocks, out: 0, stale: 0, region: None })
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    pub(super) fn set_region(&mut self, index: u32) {
+        self.region = Some(index);
+    }
+
+    /// The mapping, and the number of its region.
+    pub(super) fn into_mapping(self) -> (Option<u32>, Mapping) {
+        (self.region, self.mapping)
     }
 
     /// Bytes held from the system.
@@ -223,8 +245,9 @@ impl Slab {
         let bit = marks.free.trailing_zeros();
         let zeroed = marks.zeroed >> bit & 1 == 1;
         self.take_out(word * 64 + bit as usize);
-        let ptr = self.mapping.at(cut.start_of(word * 64 + bit as usize));
-        Some(Block { ptr, zeroed })
+        let offset = cut.start_of(word * 64 + bit as usize);
+        let place = self.region.map_or(Place::NONE, |region| Place::at(region, offset));
+        Some(Block { ptr: self.mapping.at(offset), zeroed, place })
     }
 
     fn take_out(&mut self, block: usize) {
@@ -253,7 +276,8 @@ impl Slab {
             start = (start..self.blocks).find(|&block| self.is_free(block))?;
             let end = (start..self.blocks).find(|&block| !self.is_free(block)).unwrap_or(self.blocks);
             let (first, last) = (self.place(cut, start), self.place(cut, end));
-            let has_page = first.next_multiple_of(os::page_size()) + os::page_size() <= last;
+            let unit = cut.shape.unit();
+            let has_page = first.next_multiple_of(unit) + unit <= last;
             if has_page && (start..end).any(|block| self.is_stale(block)) {
                 return Some(start..end);
             }
@@ -266,11 +290,14 @@ impl Slab {
         self.addr() + cut.front + block * cut.stride
     }
 
-    /// Takes back the block at `addr`.
+    /// Takes back the block whose stride `addr` is in.
     fn put(&mut self, cut: Cut, addr: usize, left: Left) {
         let offset = addr - self.addr();
         let block = (offset - cut.front) / cut.stride;
-        debug_assert_eq!(offset, cut.start_of(block), "not the start of a block");
+        debug_assert!(
+            offset == cut.start_of(block) || offset == cut.front + block * cut.stride,
+            "not the start of a block"
+        );
         let marks = &mut self.marks[block / 64];
         let bit = block % 64;
         debug_assert_eq!(marks.free >> bit & 1, 0, "released twice");
@@ -290,21 +317,31 @@ pub(super) struct Slabs {
     /// The addresses of those that have a free block, highest first. Has room for all of them, so
     /// `put` need not allocate.
     open: Vec<usize>,
+    /// Slabs without a block out. They are there for moments, or as long as memory is held.
+    empty: usize,
+    /// Slabs that are to come, for which there is room in the lists.
+    to_come: usize,
 }
 
 impl Slabs {
     pub(super) const fn new() -> Self {
-        Self { all: Vec::new(), open: Vec::new() }
+        Self { all: Vec::new(), open: Vec::new(), empty: 0, to_come: 0 }
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    pub(super) fn has_nothing_out(&self) -> bool {
+        self.all.iter().all(|slab| slab.out == 0)
     }
 
     /// Takes the lowest free block of the lowest slab that has one; `None` when all slabs are full.
     pub(super) fn take(&mut self, cut: Cut) -> Option<Block> {
         let lowest = *self.open.last()?;
         let slab = self.holder_of(lowest);
+        self.empty -= usize::from(self.all[slab].out == 0);
         let block = self.all[slab].take(cut);
         if self.all[slab].is_full() {
             self.open.pop();
@@ -313,19 +350,29 @@ impl Slabs {
         block
     }
 
-    /// Adds a new slab, when all others are full, and takes its first block. Gives the slab back
-    /// when the global allocator has no memory for the list.
-    pub(super) fn add(&mut self, cut: Cut, slab: Slab) -> Result<Block, Slab> {
-        debug_assert!(self.open.is_empty() && slab.out == 0);
-        let room = self.all.try_reserve(1).and_then(|()| self.open.try_reserve(self.all.len() + 1));
-        if room.is_err() {
-            return Err(slab);
-        }
+    /// Makes room for a slab that is to come. An error: the global allocator has no memory for the lists.
+    pub(super) fn make_room(&mut self) -> Result<(), Denial> {
+        let more = self.to_come + 1;
+        let room = self.all.try_reserve(more).and_then(|()| self.open.try_reserve(self.all.len() + more - self.open.len()));
+        room.map_err(|_| Denial::NoMemory)?;
+        self.to_come = more;
+        Ok(())
+    }
+
+    /// A slab that was to come does not.
+    pub(super) fn forget_room(&mut self) {
+        self.to_come -= 1;
+    }
+
+    /// Adds a new slab, for which there is room.
+    pub(super) fn add(&mut self, slab: Slab) {
+        debug_assert!(slab.out == 0 && self.to_come > 0);
+        self.to_come -= 1;
         let addr = slab.addr();
         let at = self.all.partition_point(|other| other.addr() < addr);
         self.all.insert(at, slab);
+        self.empty += 1;
         self.open_up(addr);
-        Ok(self.take(cut).expect("a new slab has free blocks"))
     }
 
     /// How many blocks the next slab should have.
@@ -343,6 +390,7 @@ impl Slabs {
         });
         let (at, run) = found?;
         let slab = &mut self.all[at];
+        self.empty -= usize::from(slab.out == 0);
         run.clone().for_each(|block| slab.take_out(block));
         let (addr, start, len) = (slab.addr(), cut.front + run.start * cut.stride, run.len() * cut.stride);
         let claim = Claim { start: slab.mapping.at(start), len, end: addr + start + len };
@@ -354,20 +402,33 @@ impl Slabs {
         Some(claim)
     }
 
-    /// Takes back the block at `addr`. Gives out the slab when this was its last block out.
-    pub(super) fn put(&mut self, cut: Cut, addr: usize, left: Left) -> Option<Slab> {
+    /// Takes back the block at `addr`. True: it was its slab's last one out, and [`take_empty`](Self::take_empty) gives the slab.
+    pub(super) fn put(&mut self, cut: Cut, addr: usize, left: Left) -> bool {
         let at = self.holder_of(addr);
         let slab = &mut self.all[at];
         let slab_addr = slab.addr();
         let was_full = slab.is_full();
         slab.put(cut, addr, left);
-        let empty = slab.out == 0;
+        let is_empty = slab.out == 0;
         if was_full {
             self.open_up(slab_addr);
         }
-        let freed = empty.then(|| self.remove(at));
+        self.empty += usize::from(is_empty);
         self.assert_valid();
-        freed
+        is_empty
+    }
+
+    /// Takes out a slab that has no block out.
+    pub(super) fn take_empty(&mut self) -> Option<Slab> {
+        if self.empty == 0 {
+            return None;
+        }
+        // High ones are empty first.
+        let at = self.all.iter().rposition(|slab| slab.out == 0)?;
+        let slab = self.remove(at);
+        self.empty -= 1;
+        self.assert_valid();
+        Some(slab)
     }
 
     /// The index of the slab that holds `addr`: the last one that starts at or below it.
@@ -389,20 +450,19 @@ impl Slabs {
         let slab = self.all.remove(at);
         let place = self.place_in_open(slab.addr());
         self.open.remove(place);
-        if self.all.is_empty() {
-            *self = Self::new();
+        if self.all.is_empty() && self.to_come == 0 {
+            (self.all, self.open) = (Vec::new(), Vec::new());
         }
         slab
     }
 
-    /// Every slab has a block out. Those with a free block are in `open`, in order, and no other;
-    /// there is room for all.
+    /// Slabs with a free block are in `open`, in order, and no other; there is room for all, and for those to come.
     fn assert_valid(&self) {
         if cfg!(all(test, debug_assertions)) {
             let open = self.all.iter().rev().filter(|slab| !slab.is_full()).map(Slab::addr);
             assert!(open.eq(self.open.iter().copied()));
-            assert!(self.all.iter().all(|slab| slab.out != 0));
-            assert!(self.open.capacity() >= self.all.len());
+            assert_eq!(self.all.iter().filter(|slab| slab.out == 0).count(), self.empty);
+            assert!(self.all.capacity().min(self.open.capacity()) >= self.all.len() + self.to_come);
         }
     }
 }
@@ -419,11 +479,18 @@ mod tests {
         blocks: 70,
         colour: 0,
         front: 0,
-        shape: Shape { guarded: false, locked: false, huge: None },
+        shape: Shape { guarded: false, locked: false, huge: None, unit: None },
     };
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, ALIGN).unwrap()
+    }
+
+    /// Adds a slab and takes its first block.
+    fn add_one(slabs: &mut Slabs) -> Block {
+        slabs.make_room().unwrap();
+        slabs.add(Slab::new(CUT, CUT.blocks, ALIGN, Supply::default()).unwrap());
+        slabs.take(CUT).unwrap()
     }
 
     #[test]
@@ -443,15 +510,16 @@ mod tests {
     #[test]
     fn a_block_remembers_whether_it_is_zero() {
         let mut slabs = Slabs::new();
-        let anchor = slabs.add(CUT, Slab::new(CUT, CUT.blocks, ALIGN, None).unwrap()).unwrap();
+        let anchor = add_one(&mut slabs);
         for left in [Left::Stale, Left::Zeroed, Left::Discarded] {
             let block = slabs.take(CUT).unwrap();
-            assert!(slabs.put(CUT, block.ptr.addr().get(), left).is_none());
+            assert!(!slabs.put(CUT, block.ptr.addr().get(), left));
             let again = slabs.take(CUT).unwrap();
             assert_eq!((again.ptr, again.zeroed), (block.ptr, left == Left::Zeroed));
             slabs.put(CUT, again.ptr.addr().get(), left);
         }
-        assert!(slabs.put(CUT, anchor.ptr.addr().get(), Left::Zeroed).is_some());
+        assert!(slabs.put(CUT, anchor.ptr.addr().get(), Left::Zeroed));
+        assert!(slabs.take_empty().is_some() && slabs.take_empty().is_none());
         assert!(slabs.is_empty());
     }
 
@@ -474,10 +542,10 @@ mod tests {
                     Some(lowest) => (slabs.take(CUT).unwrap(), lowest),
                     None => {
                         assert!(slabs.take(CUT).is_none());
-                        let slab = Slab::new(CUT, CUT.blocks, ALIGN, None).unwrap();
-                        let addr = slab.addr();
+                        let block = add_one(&mut slabs);
+                        let addr = block.ptr.addr().get();
                         free.extend((1..CUT.blocks).map(|block| addr + block * CUT.stride));
-                        (slabs.add(CUT, slab).unwrap(), addr)
+                        (block, addr)
                     }
                 };
                 assert_eq!(block.ptr.addr().get(), expected);
@@ -485,7 +553,8 @@ mod tests {
             } else if !out.is_empty() {
                 let addr = out.swap_remove((random >> 8) as usize % out.len());
                 free.insert(addr);
-                if let Some(slab) = slabs.put(CUT, addr, Left::Stale) {
+                slabs.put(CUT, addr, Left::Stale);
+                if let Some(slab) = slabs.take_empty() {
                     let range = slab.addr()..slab.addr() + slab.len();
                     assert!(!out.iter().any(|addr| range.contains(addr)));
                     free.retain(|addr| !range.contains(addr));
@@ -493,7 +562,8 @@ mod tests {
             }
         }
         for addr in out {
-            drop(slabs.put(CUT, addr, Left::Stale));
+            slabs.put(CUT, addr, Left::Stale);
+            drop(slabs.take_empty());
         }
         assert!(slabs.is_empty());
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::lists::Lists;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
 use crate::memory::os::topology::Bank;

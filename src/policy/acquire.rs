@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::engine::core::Core;
-use crate::engine::panics;
+use crate::panics;
 use crate::policy::budget::{Demand, Grant, Node, Place, Stood, fetch, leave, stand};
 use crate::policy::error::Error;
 

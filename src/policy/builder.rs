@@ -280,6 +280,9 @@ impl BufferPoolBuilder {
         if self.max_request == 0 || self.max_request > isize::MAX as usize {
             return invalid("max_request", self.max_request, format!("from 1 to {}", isize::MAX));
         }
+        if let Some(granule) = self.memory.wrong_granule() {
+            return invalid("granule", granule, "a power of two".into());
+        }
         self.check_classes()?;
         self.check_prefill()
     }

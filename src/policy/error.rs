@@ -3,12 +3,12 @@
 use std::error;
 use std::fmt;
 use std::io;
-use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cause::Cause;
 use crate::memory::Denial;
 use crate::memory::options::{MemoryOption, OsReason};
+use crate::memory::source::SourceError;
 
 /// Why a buffer could not be had.
 ///
@@ -79,6 +79,13 @@ pub enum Error {
         /// The system's reason.
         reason: OsReason,
     },
+    /// The pool's [`MemorySource`](crate::MemorySource) gave no memory, and no idle buffer would do.
+    Source {
+        /// Bytes asked of the source, often for many buffers.
+        requested: usize,
+        /// What the source says.
+        error: SourceError,
+    },
     /// A pool's `try_create` failed.
     Create(CreateError),
     /// The pool was closed.
@@ -96,6 +103,7 @@ impl Error {
         match denial {
             Denial::NoMemory => Error::OutOfMemory { requested },
             Denial::Option { option, bytes, reason } => Error::Refused { option, requested: bytes, reason },
+            Denial::Source { bytes, error } => Error::Source { requested: bytes, error },
         }
     }
 
@@ -130,6 +138,7 @@ impl fmt::Display for Error {
             }
             Error::Exhausted { limit } => write!(f, "all {limit} values that the pool may have are in use"),
             Error::Refused { option, requested, reason } => write_refusal(f, *option, *requested, *reason),
+            Error::Source { requested, error } => write_denial(f, *requested, error),
             Error::Create(error) => write!(f, "a new value could not be made: {error}"),
             Error::Closed => write!(f, "the pool is closed"),
         }
@@ -140,6 +149,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Error::Create(error) => Some(error.get_ref()),
+            Error::Source { error, .. } => Some(error.get_ref()),
             _ => None,
         }
     }
@@ -149,17 +159,17 @@ fn write_refusal(f: &mut fmt::Formatter<'_>, option: MemoryOption, bytes: usize,
     write!(f, "the system refuses `{option}`, which is required, for {bytes} bytes: {reason}")
 }
 
-/// What a pool's [`try_create`](crate::PoolBuilder::try_create) failed with. Equal to its clones alone.
-#[derive(Clone)]
-pub struct CreateError(Arc<dyn error::Error + Send + Sync>);
+fn write_denial(f: &mut fmt::Formatter<'_>, bytes: usize, error: &SourceError) -> fmt::Result {
+    write!(f, "the pool's source gives no memory of {bytes} bytes: {error}")
+}
 
-// An error that is shared is not changed.
-impl UnwindSafe for CreateError {}
-impl RefUnwindSafe for CreateError {}
+/// What a pool's [`try_create`](crate::PoolBuilder::try_create) failed with. Equal to its clones alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CreateError(Cause);
 
 impl CreateError {
     pub(crate) fn new(error: Box<dyn error::Error + Send + Sync>) -> Self {
-        CreateError(error.into())
+        CreateError(Cause::new(error))
     }
 
     /// The error itself, which can be downcast.
@@ -177,17 +187,9 @@ impl CreateError {
     /// ```
     #[must_use]
     pub fn get_ref(&self) -> &(dyn error::Error + Send + Sync + 'static) {
-        &*self.0
+        self.0.get_ref()
     }
 }
-
-impl PartialEq for CreateError {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for CreateError {}
 
 impl fmt::Debug for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,7 +207,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::TooLarge { .. } | Error::NeverFits { .. } => io::ErrorKind::InvalidInput,
-            Error::OutOfMemory { .. } | Error::OverBudget { .. } => io::ErrorKind::OutOfMemory,
+            Error::OutOfMemory { .. } | Error::OverBudget { .. } | Error::Source { .. } => io::ErrorKind::OutOfMemory,
             Error::Queued { .. } => io::ErrorKind::WouldBlock,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::Refused { reason, .. } => return refused(reason, error),
@@ -264,6 +266,13 @@ pub enum BuildError {
         /// The system's reason.
         reason: OsReason,
     },
+    /// The pool's [`MemorySource`](crate::MemorySource) gives no memory.
+    Source {
+        /// Bytes asked of the source.
+        requested: usize,
+        /// What the source says.
+        error: SourceError,
+    },
     /// A pool's `try_create` failed while it was prefilled.
     Create(CreateError),
 }
@@ -274,6 +283,7 @@ impl BuildError {
         match denial {
             Denial::NoMemory => BuildError::OutOfMemory { requested },
             Denial::Option { option, bytes, reason } => BuildError::Refused { option, requested: bytes, reason },
+            Denial::Source { bytes, error } => BuildError::Source { requested: bytes, error },
         }
     }
 
@@ -291,6 +301,7 @@ impl fmt::Display for BuildError {
                 write!(f, "{requested} bytes needed with {available} left of a budget of {limit} bytes")
             }
             BuildError::Refused { option, requested, reason } => write_refusal(f, *option, *requested, *reason),
+            BuildError::Source { requested, error } => write_denial(f, *requested, error),
             BuildError::Create(error) => write!(f, "a value to prefill could not be made: {error}"),
         }
     }
@@ -300,6 +311,7 @@ impl error::Error for BuildError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             BuildError::Create(error) => Some(error.get_ref()),
+            BuildError::Source { error, .. } => Some(error.get_ref()),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::core::{Core, CoreRef, QUARTERS};
-use crate::engine::panics;
+use crate::panics;
 use crate::memory::os;
 use crate::policy::beat::Beat;
 use crate::policy::pressure::Gauge;

@@ -8,6 +8,7 @@
 use std::ptr::NonNull;
 
 use crate::engine::count::Count;
+use crate::memory::regions::Place;
 use crate::memory::{Block, wipe};
 use crate::sync::Cell;
 
@@ -18,6 +19,7 @@ pub(crate) struct Held {
     capacity: usize,
     dirty: Cell<usize>,
     init: Cell<usize>,
+    place: Place,
     /// Frozen handles on this block.
     pub(in crate::bytes) count: Count,
 }
@@ -29,12 +31,18 @@ const _: () =
 impl Held {
     pub(crate) fn new(block: Block, capacity: usize) -> Self {
         let init = if block.zeroed { capacity } else { 0 };
-        Held { ptr: block.ptr, capacity, dirty: Cell::new(0), init: Cell::new(init), count: Count::new() }
+        let Block { ptr, place, .. } = block;
+        Held { ptr, capacity, dirty: Cell::new(0), init: Cell::new(init), place, count: Count::new() }
     }
 
     #[inline(always)]
     pub(crate) fn ptr(&self) -> NonNull<u8> {
         self.ptr
+    }
+
+    /// Where in its region the block starts.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     #[inline(always)]

@@ -210,6 +210,22 @@ impl PooledBuf {
         unsafe { PooledBytes::from_taken(self.into_taken(), ptr, len) }
     }
 
+    /// The index of the [region](crate::Region) that its bytes are in, and how far behind the region's first byte they start.
+    ///
+    /// None where memory is from the heap, or between guard pages. Costs two loads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = millpond::BufferPool::new();
+    /// let buf = pool.get(4096);
+    /// assert_eq!(buf.region(), Some((0, 0)));
+    /// ```
+    #[must_use]
+    pub fn region(&self) -> Option<(u32, usize)> {
+        self.held().place().region()
+    }
+
     fn slot(&self) -> SlotPtr {
         SlotPtr::new(self.slot)
     }

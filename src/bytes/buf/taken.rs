@@ -14,13 +14,13 @@ use crate::engine::core;
 use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
 use crate::engine::lists::Lists;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;
 use crate::memory::os::topology::Bank;
 use crate::memory::prefetch::prefetch;
-use crate::memory::{Denial, MemorySource, Source, Want, os};
+use crate::memory::{Denial, BlockSource, Source, Want, os};
 use crate::policy::budget::{Amount, Reservation, Short, climb};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
@@ -235,6 +235,18 @@ pub(in crate::bytes) fn obtain_stolen(core: &ByteCore, store: usize) -> Option<T
     core.core().steal(store).map(|slot| Taken::of(slot, lane_home(core, store)))
 }
 
+/// A slot that was out without a handle.
+///
+/// # Safety
+/// The caller holds the slot, one of a byte pool, and hands it over.
+pub(in crate::bytes) unsafe fn held_again(slot: SlotPtr) -> Taken {
+    // SAFETY: held, so store and core are there.
+    let core = unsafe { ByteCore::of_slot(slot) };
+    // SAFETY: as above.
+    let store = unsafe { core::class_of(slot) };
+    Taken { slot: slot.cast(), lane: lane_home(core, store) }
+}
+
 /// A slot that was handed over to who waited for it.
 pub(in crate::bytes) fn obtain_handed_over(core: &ByteCore, spare: Spare) -> Taken {
     let store = spare.class();
@@ -362,7 +374,7 @@ pub(in crate::bytes) fn release(source: &Source, held: &Held, layout: Layout) {
     // SAFETY: called once for each block, when its slot is given up: nobody uses the bytes.
     unsafe { held.wake() };
     // SAFETY: the block came from this source with this layout.
-    unsafe { source.release(held.ptr(), layout) };
+    unsafe { source.release(held.ptr(), held.place(), layout) };
 }
 
 /// Shows the capacity and the size class of a handle's slot.

@@ -11,6 +11,7 @@ use crate::engine::lists::Lists;
 use crate::engine::spare::Spare;
 use crate::memory::os::topology::Bank;
 use crate::memory::plan::Plan;
+use crate::memory::regions::Registry;
 use crate::memory::{Source, os};
 use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
@@ -29,7 +30,9 @@ pub(crate) struct ByteKeeper {
     pub(super) alignment: usize,
     /// For each class one of each bank, side by side; and behind them those for all larger requests, and for what is outside
     /// the budget.
-    pub(super) sources: Box<[Source]>,
+    pub(in crate::bytes) sources: Arc<[Source]>,
+    /// The regions of all of them.
+    pub(in crate::bytes) registry: Arc<Registry>,
     pub(super) banks: usize,
     /// What is asked of the memory of all of them.
     pub(super) plan: Option<Arc<Plan>>,

@@ -12,7 +12,7 @@ use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Heed, Loot, Pushed, Side};
 use crate::engine::lanes::Lane;
 use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::slot::SlotPtr;
 use crate::memory::os::topology::Bank;
 

@@ -11,7 +11,7 @@ use crate::engine::core::{self, Core};
 use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
 use crate::engine::lists::Lists;
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store;

@@ -33,7 +33,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::engine::core::{CoreRef, Reach};
-use crate::engine::panics;
+use crate::panics;
 use crate::engine::spare::{Spare, Spares};
 use crate::policy::acquire::{Site, Waited, Waits};
 use crate::policy::budget::demand::{Demand, Grant};

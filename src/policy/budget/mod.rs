@@ -12,7 +12,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::core::Reach;
-use crate::engine::panics;
+use crate::panics;
 use crate::memory::os;
 use crate::policy::budget::node::Unit;
 use crate::policy::error::BuildError;

@@ -9,7 +9,7 @@ use crate::policy::budget::node::{Amount, Node, Refusal, Reservation, Unit};
 use crate::policy::error::{BuildError, Error};
 
 /// Why there is no new slot.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Short<'a> {
     /// A budget refused it.
     Budget(Refusal<'a>),
@@ -124,7 +124,7 @@ pub(crate) fn climb<'a, T, S>(
     let mut steps = STEPS.iter();
     let mut height = short.height(leaf);
     while let Some(step) = steps.next().filter(|_| !short.is_hopeless()) {
-        if core.is_some() && step.is_vain(attended, node_of(short, leaf).is_sole()) {
+        if core.is_some() && step.is_vain(attended, node_of(&short, leaf).is_sole()) {
             continue;
         }
         let missing = short.missing(leaf, needed(seeker));
@@ -135,8 +135,8 @@ pub(crate) fn climb<'a, T, S>(
                 None => 0,
             },
             Step::OwnCaches => core.map_or(0, |core| core.reclaim(missing, Reach::Caches)),
-            Step::Others => node_of(short, leaf).reclaim(missing, Reach::Caches, leaf),
-            Step::Callbacks => press(node_of(short, leaf), missing),
+            Step::Others => node_of(&short, leaf).reclaim(missing, Reach::Caches, leaf),
+            Step::Callbacks => press(node_of(&short, leaf), missing),
         };
         if freed > 0 || short.is_over(short.missing(leaf, needed(seeker))) {
             short = match birth(seeker) {
@@ -150,7 +150,7 @@ pub(crate) fn climb<'a, T, S>(
             }
         }
     }
-    if short.is_queued() && reclaim_covered(leaf, short, needed(seeker)) > 0 {
+    if short.is_queued() && reclaim_covered(leaf, &short, needed(seeker)) > 0 {
         return birth(seeker);
     }
     Err(short)
@@ -158,7 +158,7 @@ pub(crate) fn climb<'a, T, S>(
 
 /// Others wait, who would get what is given up, except what a minimum covers for this pool and its neighbours: that is
 /// given up for `needed`. How many bytes.
-fn reclaim_covered(leaf: &Arc<Node>, short: Short<'_>, needed: Amount) -> usize {
+fn reclaim_covered(leaf: &Arc<Node>, short: &Short<'_>, needed: Amount) -> usize {
     let refused = node_of(short, leaf);
     let covering = leaf.reach().last().filter(|_| !leaf.reach().any(|node| Arc::ptr_eq(node, refused)));
     covering.map_or(0, |covering| covering.reclaim(needed.bytes, Reach::Caches, leaf))
@@ -170,7 +170,7 @@ pub(super) fn reserve(node: &Arc<Node>, amount: Amount) -> Result<Reservation<'_
 }
 
 /// Where memory would have to be given up: under the node that refused, or anywhere when the system is short.
-fn node_of<'a>(short: Short<'a>, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
+fn node_of<'a>(short: &Short<'a>, leaf: &'a Arc<Node>) -> &'a Arc<Node> {
     match short {
         Short::Budget(refusal) => refusal.node,
         Short::System(_) => leaf.top(),
