@@ -135,6 +135,7 @@ compile_error!(
 mod bytes;
 mod cause;
 mod engine;
+mod interop;
 mod memory;
 mod object;
 mod panics;
@@ -148,6 +149,9 @@ pub use crate::bytes::raw::RawBuf;
 pub use crate::bytes::regions::{InFlight, RegionPin, RegionWatch};
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
+// Modules of features; on some systems none.
+#[allow(unused_imports)]
+pub use crate::interop::*;
 pub use crate::memory::Memory;
 pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};
 pub use crate::memory::regions::{Region, RegionWatcher};

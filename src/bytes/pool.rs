@@ -16,12 +16,12 @@ use crate::bytes::request::{Capacity, Request};
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::{CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
-use crate::panics;
 use crate::engine::store::Keeping;
 use crate::memory::options::Need;
 use crate::memory::os::topology::Bank;
 use crate::memory::regions::Registry;
-use crate::memory::{Memory, BlockSource, Want, os};
+use crate::memory::{BlockSource, Memory, Want, os};
+use crate::panics;
 use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::builder::{BufferPoolBuilder, Zeroing};
 use crate::policy::error::{BuildError, Error};
@@ -189,6 +189,12 @@ impl BufferPool {
 
     pub(super) fn keeper(&self) -> &ByteKeeper {
         self.core.keeper()
+    }
+
+    /// Whether what was written is wiped when it comes home.
+    #[cfg_attr(not(all(feature = "io-uring-07", target_os = "linux")), allow(dead_code, reason = "for copies"))]
+    pub(crate) fn wipes(&self) -> bool {
+        self.keeper().wipes()
     }
 
     /// A buffer as requested, now.

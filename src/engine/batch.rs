@@ -10,8 +10,8 @@ use crate::engine::cache;
 use crate::engine::depot::Loot;
 use crate::engine::lanes::Lane;
 use crate::engine::lists::Lists;
-use crate::panics;
 use crate::engine::store;
+use crate::panics;
 use crate::sync::DEPTH;
 
 /// Handles that were got together.

@@ -21,13 +21,13 @@ use crate::engine::cache::{self, Cache};
 use crate::engine::clock::Clock;
 use crate::engine::depot::{Depot, Heed, Loot};
 use crate::engine::lanes::Lane;
-use crate::panics;
 use crate::engine::seats::Visit;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats};
 use crate::engine::table::SlotTable;
 use crate::memory::os::topology::Bank;
+use crate::panics;
 use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, try_locked};
 
 pub(crate) use attention::Reach;

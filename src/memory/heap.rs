@@ -9,7 +9,7 @@ use super::options::{MemoryOption, OsReason};
 use super::os::pages;
 use super::plan::Plan;
 use super::regions::Place;
-use super::{Block, Denial, BlockSource, Want};
+use super::{Block, BlockSource, Denial, Want};
 
 /// The global allocator, whichever the program has chosen.
 ///

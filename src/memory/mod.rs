@@ -477,7 +477,10 @@ mod tests {
     fn every_source_takes_back_what_it_gives() {
         let class = layout(8192);
         for memory in [Memory::heap(), Memory::mapped(), Memory::default()] {
-            let sizes = [(memory.source_for(class, None, &Registry::new()), 8192), (memory.source_for(Memory::APART, None, &Registry::new()), 70_000)];
+            let sizes = [
+                (memory.source_for(class, None, &Registry::new()), 8192),
+                (memory.source_for(Memory::APART, None, &Registry::new()), 70_000),
+            ];
             for (source, size) in sizes {
                 give_and_take_back(&source, layout(size));
             }

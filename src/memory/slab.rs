@@ -353,7 +353,8 @@ impl Slabs {
     /// Makes room for a slab that is to come. An error: the global allocator has no memory for the lists.
     pub(super) fn make_room(&mut self) -> Result<(), Denial> {
         let more = self.to_come + 1;
-        let room = self.all.try_reserve(more).and_then(|()| self.open.try_reserve(self.all.len() + more - self.open.len()));
+        let room =
+            self.all.try_reserve(more).and_then(|()| self.open.try_reserve(self.all.len() + more - self.open.len()));
         room.map_err(|_| Denial::NoMemory)?;
         self.to_come = more;
         Ok(())

@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::core::{Core, CoreRef, QUARTERS};
-use crate::panics;
 use crate::memory::os;
+use crate::panics;
 use crate::policy::beat::Beat;
 use crate::policy::pressure::Gauge;
 

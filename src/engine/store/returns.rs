@@ -12,9 +12,9 @@ use crate::engine::core::Core;
 use crate::engine::depot::{Depot, Heed, Loot, Pushed, Side};
 use crate::engine::lanes::Lane;
 use crate::engine::magazine::{Magazine, Push, Stay, Unsettled};
-use crate::panics;
 use crate::engine::slot::SlotPtr;
 use crate::memory::os::topology::Bank;
+use crate::panics;
 
 impl Store {
     /// Gives slots, newest last, to the depots of their banks in one exchange each, or to the system if they may not stay.

@@ -144,7 +144,10 @@ mod models {
     fn hold_while_another_gives_back(hold: Hold) {
         explore(None, move || {
             let memory = Memory::new();
-            let other = { let memory = memory.clone(); thread::spawn(move || memory.give_back()) };
+            let other = {
+                let memory = memory.clone();
+                thread::spawn(move || memory.give_back())
+            };
             memory.passes.raise(hold);
             let before = memory.bytes.get();
             thread::yield_now();

@@ -33,8 +33,8 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::engine::core::{CoreRef, Reach};
-use crate::panics;
 use crate::engine::spare::{Spare, Spares};
+use crate::panics;
 use crate::policy::acquire::{Site, Waited, Waits};
 use crate::policy::budget::demand::{Demand, Grant};
 use crate::policy::budget::line::hatches::Hatches;

@@ -12,8 +12,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::core::Reach;
-use crate::panics;
 use crate::memory::os;
+use crate::panics;
 use crate::policy::budget::node::Unit;
 use crate::policy::error::BuildError;
 use crate::policy::stats::bytes;
