@@ -7,19 +7,20 @@ use std::io;
 /// Why [`FixedBuffers`](super::FixedBuffers) or [`ProvidedBuffers`](super::ProvidedBuffers) are registered still, and they
 /// themselves, as they were.
 pub struct StillRegistered<T> {
-    kept: T,
+    /// Apart, so that a result is small.
+    kept: Box<T>,
     reason: io::Error,
 }
 
 impl<T> StillRegistered<T> {
     pub(super) fn new(kept: T, reason: io::Error) -> Self {
-        StillRegistered { kept, reason }
+        StillRegistered { kept: Box::new(kept), reason }
     }
 
     /// What is registered.
     #[must_use]
     pub fn into_inner(self) -> T {
-        self.kept
+        *self.kept
     }
 
     /// The system's reason; of kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) if operations are in flight.
