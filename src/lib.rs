@@ -84,6 +84,15 @@
 //! any pool alive. A buffer pays 128 bytes beside its memory. Requests are rounded up to the next class, by at most
 //! half of what was asked for with the default classes. Buffers above the largest class are not pooled.
 //!
+//! # Registered memory
+//!
+//! The mappings of a pool are its [regions](Region). [`regions`](BufferPool::regions) lists them by index, address and
+//! length, and a buffer knows its [region](PooledBuf::region) and where in it it starts: all that a kernel or a device
+//! has to be told of a fixed buffer. A [`RegionPin`] keeps all pages where they are meanwhile, a [`RegionWatcher`] is
+//! told which regions come and go, and a [`RawBuf`] is a buffer in the 64 bits that such interfaces hand back. With
+//! [`Memory::source`] the regions are memory of the user's: shared, of a device, of a file. `docs/memory.md` in the
+//! repository tells it in full.
+//!
 //! # Threads, and the end of things
 //!
 //! - A pool is a cheap handle; clones share it. Buffers are `'static`. Any thread may drop anything, in any order, also

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use millpond::{
-    BufferPool, BufferPoolBuilder, BuildError, Capacity, ClassStats, Error, Memory, PooledBatch, PooledBuf,
-    PooledBytes, Recycled, Stats, Zeroing,
+    BufferPool, BufferPoolBuilder, BuildError, Capacity, ClassStats, Error, InFlight, Memory, PooledBatch, PooledBuf,
+    PooledBytes, RawBuf, Recycled, Region, RegionPin, RegionWatch, SourceError, Stats, Zeroing,
 };
 
 fn is_at_home_everywhere<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
@@ -17,6 +17,7 @@ fn everything_is_send_sync_unpin_and_unwind_safe() {
     is_at_home_everywhere::<PooledBytes>();
     is_at_home_everywhere::<PooledBatch<PooledBuf>>();
     is_at_home_everywhere::<BufferPoolBuilder>();
+    is_at_home_everywhere::<(Region, RegionPin, RegionWatch, InFlight, RawBuf, SourceError)>();
     is_at_home_everywhere::<(Capacity, Recycled, Error, BuildError, Memory, Zeroing, Stats, ClassStats)>();
 }
 

@@ -6,12 +6,13 @@
 mod identities;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use identities::assert_identities;
-use millpond::{BufferPool, Capacity, Error};
+use millpond::{BufferPool, Capacity, Error, Region, RegionWatcher};
 
 /// Runs `work` in a forked child. Fails when it panics, dies or hangs.
 fn in_child(work: impl FnOnce()) {
@@ -121,4 +122,38 @@ fn a_child_closes_a_pool_that_other_threads_cached() {
     drop(wake);
     sleeper.join().unwrap();
     assert_identities(&pool.stats());
+}
+
+/// Whatever lock a thread held that is not in the child: it lists regions, pins and watches without waiting for it.
+#[test]
+fn a_child_caught_in_the_middle_pins_and_lists() {
+    struct Silent;
+
+    impl RegionWatcher for Silent {
+        fn added(&self, _: &Region) {}
+
+        fn removed(&self, _: &Region) {}
+    }
+
+    let pool = BufferPool::builder().thread_cache(0).max_idle(0).build().unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for size in [4096, 3 << 20] {
+            let (pool, done) = (&pool, &done);
+            scope.spawn(move || {
+                while !done.load(SeqCst) {
+                    let bufs = [pool.get(Capacity(size)), pool.get(Capacity(size))];
+                    drop((bufs, pool.pin_regions()));
+                }
+            });
+        }
+        for _ in 0..15 {
+            in_child(|| {
+                let pin = pool.pin_regions();
+                assert!(pool.regions().len() < 100);
+                drop((pool.watch_regions(Arc::new(Silent)), pin));
+            });
+        }
+        done.store(true, SeqCst);
+    });
 }

@@ -1,4 +1,5 @@
-//! Every buffer says in which region it is and where; every region is listed once, under the lowest number that was free.
+//! Every buffer says in which region it is and where; every region is listed once, under the lowest number that was
+//! free.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,9 +9,9 @@ use crate::engine::slot::{SLOT_ALIGN, SlotPtr};
 
 /// A [`PooledBuf`] in 64 bits, until it is turned [back](PooledBuf::from_raw).
 ///
-/// The buffer is out meanwhile, with its length and its bytes, also when the pool is closed or dropped; and if it is never turned
-/// back, for ever. The lowest [`TAG_BITS`](Self::TAG_BITS) bits are zero, and free for tags of the user's, who takes them off
-/// again.
+/// The buffer is out meanwhile, with its length and its bytes, also when the pool is closed or dropped; and if it is
+/// never turned back, for ever. The lowest [`TAG_BITS`](Self::TAG_BITS) bits are zero, and free for tags of the user's,
+/// who takes them off again.
 ///
 /// # Examples
 ///
@@ -82,7 +82,9 @@ impl PooledBuf {
         let slot = SlotPtr::from_raw(head);
         // SAFETY: the caller's: the number held it.
         let len = unsafe { slot.noted() };
-        // SAFETY: as above, and handed over, with as many bytes as there were.
-        unsafe { PooledBuf::from_taken(taken::held_again(slot), len) }
+        // SAFETY: as above, and handed over.
+        let taken = unsafe { taken::held_again(slot) };
+        // SAFETY: as many bytes as there were.
+        unsafe { PooledBuf::from_taken(taken, len) }
     }
 }

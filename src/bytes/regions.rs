@@ -1,6 +1,7 @@
 //! A pool's regions: listed, pinned and watched.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_millis(
 impl BufferPool {
     /// The [regions](Region) that the pool's memory is in at this moment, by index.
     ///
-    /// None where memory is from the heap, or between guard pages. In the child of a fork that happened while another thread
-    /// changed the list, none either.
+    /// None where memory is from the heap, or between guard pages. In the child of a fork that happened while another
+    /// thread changed the list, none either.
     ///
     /// # Cost
     /// A short lock, which those take who map memory or give it back, and one allocation.
@@ -35,12 +36,12 @@ impl BufferPool {
         self.keeper().registry.regions()
     }
 
-    /// Keeps all memory of the pool where it is, as long as the pin lives: for kernels and devices that were told of its regions
-    /// and hold on to their pages.
+    /// Keeps all memory of the pool where it is, as long as the pin lives: for kernels and devices that were told of
+    /// its regions and hold on to their pages.
     ///
     /// Whatever the pool gives up meanwhile stays mapped, with its pages: it counts as
-    /// [overhead](crate::Stats::overhead), is not zero unless the pool [wipes](crate::Zeroing::OnReturn), and is used first when
-    /// the pool grows. New regions may come. When the last pin goes, what is not in use goes back.
+    /// [overhead](crate::Stats::overhead), is not zero unless the pool [wipes](crate::Zeroing::OnReturn), and is used
+    /// first when the pool grows. New regions may come. When the last pin goes, what is not in use goes back.
     ///
     /// When this returns, nothing is being given back any more. A region that was on its way out before is not
     /// [listed](Self::regions), and watchers may still be told so.
@@ -74,11 +75,11 @@ impl BufferPool {
         }
     }
 
-    /// Has this watcher told of each region that is there, before this returns, and from then on of each that comes and goes,
-    /// until the watch is dropped.
+    /// Has this watcher told of each region that is there, before this returns, and from then on of each that comes and
+    /// goes, until the watch is dropped.
     ///
-    /// Meanwhile only whole regions go back to the system, and no part of one: a buffer that is given up keeps its pages as long
-    /// as there are others in its region. A panic of the watcher is caught.
+    /// Meanwhile only whole regions go back to the system, and no part of one: a buffer that is given up keeps its
+    /// pages as long as there are others in its region. A panic of the watcher is caught.
     ///
     /// # Cost
     /// As [`pin_regions`](Self::pin_regions), and the calls of the watcher.
@@ -120,14 +121,19 @@ impl BufferPool {
 
 /// Keeps all memory of a pool where it is; made by [`BufferPool::pin_regions`].
 ///
-/// Dropped, it lets go, whether or not buffers are out: who told a kernel or a device of the memory takes that back first, and
-/// may [`release`](Self::release) the pin to be told if buffers are still out. The pool may be dropped before.
+/// Dropped, it lets go, whether or not buffers are out: who told a kernel or a device of the memory takes that back
+/// first, and may [`release`](Self::release) the pin to be told if buffers are still out. The pool may be dropped
+/// before.
 pub struct RegionPin {
     registry: Arc<Registry>,
     sources: Arc<[Source]>,
     stores: usize,
     core: CoreRef,
 }
+
+// What sources and watchers have behind them is their own affair.
+impl UnwindSafe for RegionPin {}
+impl RefUnwindSafe for RegionPin {}
 
 impl RegionPin {
     /// Buffers of the pool that are out with users, frozen ones counted once.
@@ -249,13 +255,17 @@ impl std::error::Error for InFlight {}
 
 /// Has a watcher told of regions; made by [`BufferPool::watch_regions`].
 ///
-/// Dropped, it ends the watch: calls that other threads are in may last a moment longer. It may be dropped in the watcher's own
-/// methods. The pool may be dropped before, and the watcher is told as its regions go.
+/// Dropped, it ends the watch: calls that other threads are in may last a moment longer. It may be dropped in the
+/// watcher's own methods. The pool may be dropped before, and the watcher is told as its regions go.
 pub struct RegionWatch {
     watch: Arc<Watch>,
     registry: Arc<Registry>,
     sources: Arc<[Source]>,
 }
+
+// As for pins.
+impl UnwindSafe for RegionWatch {}
+impl RefUnwindSafe for RegionWatch {}
 
 impl Drop for RegionWatch {
     fn drop(&mut self) {

@@ -16,8 +16,8 @@ fn first_process() -> u32 {
     *FIRST.get_or_init(process::id)
 }
 
-/// Looks until this is there; for ever, or in the child of a fork for a while. The child may have threads of its own, which
-/// hold things for moments only.
+/// Looks until this is there; for ever, or in the child of a fork for a while. The child may have threads of its own,
+/// which hold things for moments only.
 pub(super) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let is_child = process::id() != first_process();
     let mut looks = 0;

@@ -98,8 +98,8 @@ impl Mapped {
         self.has_regions().then(|| self.registry.add(mapping)).transpose()
     }
 
-    /// Takes a mapping off the list of regions, for which the caller has a pass. What remains to be done when it has no pass any
-    /// more.
+    /// Takes a mapping off the list of regions, for which the caller has a pass. What remains to be done when it has no
+    /// pass any more.
     fn take_off(&self, region: Option<u32>, mapping: Mapping) -> Option<Departure> {
         self.slack.fetch_sub(mapping.len(), Relaxed);
         // Where there is no region, the mapping ends here.
@@ -242,8 +242,8 @@ impl Mapped {
         self.tidy();
     }
 
-    /// Gives back the OS pages of released blocks that kept them, as far as they share none with blocks that are out, unless
-    /// memory is held.
+    /// Gives back the OS pages of released blocks that kept them, as far as they share none with blocks that are out,
+    /// unless memory is held.
     ///
     /// Costs a system call, and twice the lock, for each run of such blocks. Meanwhile these are out of reach.
     pub(super) fn tidy(&self) {
@@ -281,8 +281,8 @@ impl Mapped {
         }
     }
 
-    /// Gives back the OS pages, or units of the source, that lie wholly inside `len` bytes. Their addresses, when they are zero
-    /// now.
+    /// Gives back the OS pages, or units of the source, that lie wholly inside `len` bytes. Their addresses, when they
+    /// are zero now.
     ///
     /// # Safety
     /// The bytes are mapped, and nobody uses them. The caller has a pass.
@@ -316,11 +316,10 @@ impl Mapped {
     }
 }
 
-// SAFETY: 1: blocks of a slab are disjoint and aligned as its stride, colour and mapping are, others
-// are mappings of their own; either stays mapped until it is released, a slab as long as one of its
-// blocks is out. 2: a new mapping is zero, or says that it is not, and a block that comes back is marked zero when the system
-// or the source says so. 3: nothing panics with blocks released as promised, and a source's panic is caught. 4: a slab not
-// listed is unmapped.
+// SAFETY: 1: blocks of a slab are disjoint and aligned as its stride, colour and mapping are, others are mappings of
+// their own; either stays mapped until it is released, a slab as long as one of its blocks is out. 2: a new mapping is
+// zero, or says that it is not, and a block that comes back is marked zero when the system or the source says so. 3:
+// nothing panics with blocks released as promised, and a source's panic is caught. 4: a slab not listed is unmapped.
 unsafe impl BlockSource for Mapped {
     fn allocate(&self, layout: Layout, _: Want) -> Result<Block, Denial> {
         let block = match self.cut(layout) {
@@ -465,7 +464,7 @@ mod tests {
     fn nothing_is_held_before_the_first_block_and_after_the_last() {
         let class = layout(4096, 64);
         let source = Mapped::new(class, None, None, &Registry::new());
-        assert!(size_of::<Mapped>() <= 112);
+        assert!(size_of::<Mapped>() <= 192);
         assert_eq!(source.overhead(), 0);
         let block = take(&source, class);
         assert_eq!(source.overhead(), 8 * 4096 - 4096);

@@ -155,8 +155,8 @@ impl Mapping {
         Self { base, len, align, is_locked: false, is_zeroed: true, origin: None }
     }
 
-    /// Memory of a user's source, of which no option can be asked: what is behind it is not known. That blocks are touched
-    /// before they are used is asked for each.
+    /// Memory of a user's source, of which no option can be asked: what is behind it is not known. That blocks are
+    /// touched before they are used is asked for each.
     fn of_source(len: usize, align: usize, origin: &Origin, plan: Option<&Plan>) -> Result<Self, Denial> {
         let memory = origin.allocate(len, align)?;
         let origin = Some(origin.clone());
@@ -180,8 +180,8 @@ impl Mapping {
             // SAFETY: all of the mapping, which is ours.
             plan.ask(MemoryOption::HugePages, len, || unsafe { pages::allow_huge(base, len) })?;
         } else if huge.is_none() && plan.options().asks_for(MemoryOption::HugePages) {
-            // Better than none, and not what was asked for: refused, it leaves the usual pages, and nobody is to be told,
-            // because that there are no explicit ones has been counted.
+            // Better than none, and not what was asked for: refused, it leaves the usual pages, and nobody is to be
+            // told, because that there are no explicit ones has been counted.
             // SAFETY: as above.
             unsafe { pages::allow_huge(base, len) }.unwrap_or_default();
         }
@@ -254,8 +254,8 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         let Self { base, len, align, .. } = *self;
         match &self.origin {
-            // SAFETY: these are the values of one `allocate`, and the owner drops it once, with nothing left that points
-            // into it.
+            // SAFETY: these are the values of one `allocate`, and the owner drops it once, with nothing left that
+            // points into it.
             Some(origin) => unsafe { origin.release(base, len, align) },
             // SAFETY: the same of one `os::map`.
             None => unsafe { os::unmap(base, len, align) },

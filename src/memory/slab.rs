@@ -47,10 +47,10 @@ pub(super) struct Cut {
     /// How much further into its stride each block starts than the one before, up to an OS page; 0 when all start where
     /// their stride starts.
     ///
-    /// Blocks of whole OS pages would all start on one, and their first bytes, which are used most, would compete for the
-    /// same few sets of every cache ("cache coloring", Bonwick, *The Slab Allocator*, 1994). Touching the first byte of
-    /// 1000 buffers of 64 KiB in turn cost 81 ns each that way. So such a block gets an OS page more of addresses; one
-    /// that asks for the alignment of an OS page gets none, and starts on it.
+    /// Blocks of whole OS pages would all start on one, and their first bytes, which are used most, would compete for
+    /// the same few sets of every cache ("cache coloring", Bonwick, *The Slab Allocator*, 1994). Touching the first
+    /// byte of 1000 buffers of 64 KiB in turn cost 81 ns each that way. So such a block gets an OS page more of
+    /// addresses; one that asks for the alignment of an OS page gets none, and starts on it.
     colour: usize,
     /// Where the first block starts.
     front: usize,
@@ -83,8 +83,8 @@ impl Cut {
         Some(Self { stride, blocks, colour, front, shape })
     }
 
-    /// Blocks of a slab. One that is locked is not longer than others, so that a limit on locked memory is used up to its
-    /// end; one of huge pages has as many as fit into whole ones.
+    /// Blocks of a slab. One that is locked is not longer than others, so that a limit on locked memory is used up to
+    /// its end; one of huge pages has as many as fit into whole ones.
     fn blocks_of(stride: usize, front: usize, shape: Shape) -> usize {
         if shape.huge.is_some() {
             let least = if shape.locked { 1 } else { MIN_BLOCKS };
@@ -114,14 +114,14 @@ impl Cut {
         ends.filter(move |_| self.shape.guarded)
     }
 
-    /// Blocks of the next slab to be tried when one of so many was refused: where there is a limit to what can be had, it is
-    /// used up to its end.
+    /// Blocks of the next slab to be tried when one of so many was refused: where there is a limit to what can be had,
+    /// it is used up to its end.
     pub(super) fn fewer_than(self, blocks: usize) -> Option<usize> {
         ((self.shape.locked || self.shape.unit.is_some()) && blocks > 1).then_some(blocks / 2)
     }
 
-    /// Whether OS pages stay with the slab whatever becomes of its blocks: to give back a part of a huge page would break it
-    /// up.
+    /// Whether OS pages stay with the slab whatever becomes of its blocks: to give back a part of a huge page would
+    /// break it up.
     pub(super) fn keeps_pages(self) -> bool {
         self.shape.huge.is_some()
     }
@@ -135,8 +135,8 @@ impl Cut {
         there.clamp(first, self.blocks)
     }
 
-    /// Whether a block keeps its OS pages when it is released, until the source is [tidied](Slabs::claim): they are few,
-    /// and each system call costs as much as for many.
+    /// Whether a block keeps its OS pages when it is released, until the source is [tidied](Slabs::claim): they are
+    /// few, and each system call costs as much as for many.
     pub(super) fn is_lazy(self) -> bool {
         self.stride < COLOURED_FROM * os::page_size() && !self.keeps_pages()
     }
@@ -381,7 +381,8 @@ impl Slabs {
         cut.blocks_beside(self.all.iter().map(|slab| slab.blocks).sum())
     }
 
-    /// Takes free blocks that lie together, and have OS pages to give back, out of a slab: the first from this address on.
+    /// Takes free blocks that lie together, and have OS pages to give back, out of a slab: the first from this address
+    /// on.
     pub(super) fn claim(&mut self, cut: Cut, from: usize) -> Option<Claim> {
         let first = self.all.partition_point(|slab| slab.addr() + slab.len() <= from);
         let found = (first..self.all.len()).find_map(|at| {
@@ -403,7 +404,8 @@ impl Slabs {
         Some(claim)
     }
 
-    /// Takes back the block at `addr`. True: it was its slab's last one out, and [`take_empty`](Self::take_empty) gives the slab.
+    /// Takes back the block at `addr`. True: it was its slab's last one out, and [`take_empty`](Self::take_empty) gives
+    /// the slab.
     pub(super) fn put(&mut self, cut: Cut, addr: usize, left: Left) -> bool {
         let at = self.holder_of(addr);
         let slab = &mut self.all[at];

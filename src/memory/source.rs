@@ -13,23 +13,24 @@ use crate::cause::Cause;
 
 /// Where a pool takes its memory from, instead of from the system: shared memory, memory of a device, a file, an arena.
 ///
-/// A pool asks for [regions](crate::Region) of some KiB to some MiB, from which it cuts buffers, and for one of its own for each
-/// buffer of 2 MiB or more. What it keeps, for how long, and within which budget, is the same as with
-/// [`Memory::mapped`](crate::Memory::mapped). Methods are called on whichever thread needs or gives up memory, several at once
-/// perhaps, and with no lock held. They must not ask the pool itself for memory, directly or by waiting for a thread that does.
+/// A pool asks for [regions](crate::Region) of some KiB to some MiB, from which it cuts buffers, and for one of its own
+/// for each buffer of 2 MiB or more. What it keeps, for how long, and within which budget, is the same as with
+/// [`Memory::mapped`](crate::Memory::mapped). Methods are called on whichever thread needs or gives up memory, several
+/// at once perhaps, and with no lock held. They must not ask the pool itself for memory, directly or by waiting for a
+/// thread that does.
 ///
-/// A method that panics has failed, and the panic ends there: a request for memory is refused, `release` has done what it has
-/// done, and `release_zeroes` has done nothing. All that is left of the panic is what the hook printed.
+/// A method that panics has failed, and the panic ends there: a request for memory is refused, `release` has done what
+/// it has done, and `release_zeroes` has done nothing. All that is left of the panic is what the hook printed.
 ///
 /// # Safety
 /// The implementation promises, whichever threads call it, at whichever time:
-/// 1. [`allocate`](Self::allocate) returns `layout.size()` bytes, readable and writable, which belong to the caller alone until
-///    it releases them, and stay valid for as long, also if the source is dropped (it is not, before its memory is released).
-///    Where others can reach the same bytes, as those of shared memory, it is up to the user that they do so only for buffers
-///    that they were given, and only while they have them;
+/// 1. [`allocate`](Self::allocate) returns `layout.size()` bytes, readable and writable, which belong to the caller
+///    alone until it releases them, and stay valid for as long, also if the source is dropped (it is not, before its
+///    memory is released). Where others can reach the same bytes, as those of shared memory, it is up to the user that
+///    they do so only for buffers that they were given, and only while they have them;
 /// 2. all of them are zero when it [says so](SourceMemory::zeroed), and for every process that looks;
-/// 3. after [`release_zeroes`](Self::release_zeroes) has returned true, all bytes of the part read as zero, and are valid as before;
-///    after false they are valid as before, and their values may be any;
+/// 3. after [`release_zeroes`](Self::release_zeroes) has returned true, all bytes of the part read as zero, and are
+///    valid as before; after false they are valid as before, and their values may be any;
 /// 4. [`granule`](Self::granule) is always the same.
 ///
 /// The address alone is checked: memory that is not aligned as asked is released again, and the request fails.
@@ -65,8 +66,8 @@ use crate::cause::Cause;
 /// # Ok::<(), millpond::BuildError>(())
 /// ```
 pub unsafe trait MemorySource: Send + Sync + 'static {
-    /// Gives memory of this layout: of a size that is a multiple of the [granule](Self::granule) and not zero, and of an
-    /// alignment that is at least the granule.
+    /// Gives memory of this layout: of a size that is a multiple of the [granule](Self::granule) and not zero, and of
+    /// an alignment that is at least the granule.
     ///
     /// # Errors
     /// Whatever is the matter. Whoever asked the pool for a buffer gets it as [`Error::Source`](crate::Error::Source), unless
@@ -80,8 +81,8 @@ pub unsafe trait MemorySource: Send + Sync + 'static {
     /// from now on.
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout);
 
-    /// Gives back what lies behind a part of memory that stays reserved, as far as there is something to be given back. True: it
-    /// reads as zero from now on. By default it does nothing, and says false.
+    /// Gives back what lies behind a part of memory that stays reserved, as far as there is something to be given back.
+    /// True: it reads as zero from now on. By default it does nothing, and says false.
     ///
     /// Not called while there are [pins](crate::RegionPin) or [watches](crate::RegionWatch).
     ///
@@ -94,8 +95,8 @@ pub unsafe trait MemorySource: Send + Sync + 'static {
         false
     }
 
-    /// The unit of all addresses and lengths that are asked for: a power of two. Less than an OS page, which is the default, counts
-    /// as one.
+    /// The unit of all addresses and lengths that are asked for: a power of two. Less than an OS page, which is the
+    /// default, counts as one.
     fn granule(&self) -> usize {
         os::page_size()
     }

@@ -2,13 +2,13 @@
 #![allow(dead_code, unsafe_code)] // Each test uses some of it. A source is an unsafe trait.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use millpond::{MemorySource, SourceMemory};
+use millpond::{MemorySource, Region, SourceMemory};
 
 pub(crate) type Refusal = Box<dyn Error + Send + Sync>;
 
@@ -26,6 +26,8 @@ pub(crate) struct Counting {
     pub(crate) discards: AtomicUsize,
     /// While this is set, `release` and `release_zeroes` are mistakes.
     pub(crate) is_pinned: AtomicBool,
+    /// Where they are mistakes besides: starts and ends.
+    pub(crate) quiet: Mutex<Vec<(usize, usize)>>,
 }
 
 impl Default for Counting {
@@ -40,6 +42,7 @@ impl Default for Counting {
             releases: AtomicUsize::new(0),
             discards: AtomicUsize::new(0),
             is_pinned: AtomicBool::new(false),
+            quiet: Mutex::default(),
         }
     }
 }
@@ -50,8 +53,18 @@ impl Counting {
         self.out.lock().unwrap().values().map(Layout::size).sum()
     }
 
-    fn assert_free(&self, what: &str) {
-        if self.is_pinned.load(SeqCst) {
+    /// Does this while nothing of these regions may be given back.
+    pub(crate) fn is_quiet_for(&self, regions: &HashSet<Region>, work: impl FnOnce()) {
+        let ends = |region: &Region| (region.as_ptr().addr(), region.as_ptr().addr() + region.len());
+        *self.quiet.lock().unwrap() = regions.iter().map(ends).collect();
+        work();
+        self.quiet.lock().unwrap().clear();
+    }
+
+    fn assert_free(&self, ptr: NonNull<u8>, what: &str) {
+        let addr = ptr.addr().get();
+        let is_quiet = self.quiet.lock().unwrap().iter().any(|&(start, end)| (start..end).contains(&addr));
+        if is_quiet || self.is_pinned.load(SeqCst) {
             eprintln!("{what} under a pin");
             std::process::abort();
         }
@@ -61,7 +74,10 @@ impl Counting {
 // SAFETY: 1: the allocator's promise, and a layout that is out is released once, or the test fails. 2 and 3: it does as it says.
 unsafe impl MemorySource for Counting {
     fn allocate(&self, layout: Layout) -> Result<SourceMemory, Refusal> {
-        assert!(layout.size() != 0 && layout.size() % self.granule == 0 && layout.align() >= self.granule, "{layout:?}");
+        assert!(
+            layout.size() != 0 && layout.size() % self.granule == 0 && layout.align() >= self.granule,
+            "{layout:?}"
+        );
         let mut out = self.out.lock().unwrap();
         let held: usize = out.values().map(Layout::size).sum();
         if held + layout.size() > self.limit.load(SeqCst) {
@@ -69,7 +85,10 @@ unsafe impl MemorySource for Counting {
             return Err(format!("{} bytes asked of {held} held", layout.size()).into());
         }
         // SAFETY: the size is not zero.
-        let ptr = unsafe { if self.zeroes { alloc_zeroed(layout) } else { alloc(layout) } };
+        let zeroed = || unsafe { alloc_zeroed(layout) };
+        // SAFETY: as above.
+        let dirty = || unsafe { alloc(layout) };
+        let ptr = if self.zeroes { zeroed() } else { dirty() };
         let ptr = NonNull::new(ptr).ok_or("no memory")?;
         self.allocations.fetch_add(1, SeqCst);
         out.insert(ptr.addr().get(), layout);
@@ -83,7 +102,7 @@ unsafe impl MemorySource for Counting {
     }
 
     unsafe fn release(&self, ptr: NonNull<u8>, layout: Layout) {
-        self.assert_free("release");
+        self.assert_free(ptr, "release");
         self.releases.fetch_add(1, SeqCst);
         let known = self.out.lock().unwrap().remove(&ptr.addr().get());
         assert_eq!(known, Some(layout));
@@ -92,7 +111,7 @@ unsafe impl MemorySource for Counting {
     }
 
     unsafe fn release_zeroes(&self, ptr: NonNull<u8>, len: usize) -> bool {
-        self.assert_free("release_zeroes");
+        self.assert_free(ptr, "release_zeroes");
         assert!(len != 0 && len % self.granule == 0 && ptr.addr().get() % self.granule == 0);
         self.discards.fetch_add(1, SeqCst);
         if self.zeroes {

@@ -1,7 +1,7 @@
 //! Regions: the mappings of a pool, by number, for who tells the kernel or a device of them.
 //!
-//! A *region* is a mapping that blocks are cut from, or that is one block. The *registry* of a pool numbers those of all its
-//! sources. A *pin* keeps everything where it is, a *watch* is told what comes and goes.
+//! A *region* is a mapping that blocks are cut from, or that is one block. The *registry* of a pool numbers those of
+//! all its sources. A *pin* keeps everything where it is, a *watch* is told what comes and goes.
 #![allow(unsafe_code)] // A region's address may be sent to other threads.
 
 pub(super) mod passes;
@@ -15,11 +15,11 @@ pub(crate) use passes::Hold;
 pub(super) use registry::Departure;
 pub(crate) use registry::{Registry, Watch};
 
-/// Memory that a pool has from the system, or from its [`MemorySource`](crate::MemorySource), in one piece. Buffers are cut
-/// from it.
+/// Memory that a pool has from the system, or from its [`MemorySource`](crate::MemorySource), in one piece. Buffers are
+/// cut from it.
 ///
-/// Says where it is, and keeps nothing alive: it is there as long as the pool [lists](crate::BufferPool::regions) it, which
-/// a [`RegionPin`](crate::RegionPin) or a buffer in it sees to.
+/// Says where it is, and keeps nothing alive: it is there as long as the pool [lists](crate::BufferPool::regions) it,
+/// which a [`RegionPin`](crate::RegionPin) or a buffer in it sees to.
 ///
 /// # Examples
 ///
@@ -47,7 +47,8 @@ impl std::panic::RefUnwindSafe for Region {}
 impl Region {
     /// Its first byte.
     ///
-    /// Bytes of buffers that are out are their owners' alone; the others are the pool's, which may write to them at any time.
+    /// Bytes of buffers that are out are their owners' alone; the others are the pool's, which may write to them at any
+    /// time.
     #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
@@ -79,16 +80,17 @@ impl fmt::Debug for Region {
 /// Called on whichever thread takes memory or gives it back, several at once perhaps, and with no lock held: it may use
 /// this pool and others. It must not wait for a thread that may be waiting for memory of the pool.
 ///
-/// What a pool takes and gives back while a thread is in one of these methods, on that thread, watchers are told of when the
-/// method has returned: buffers that it gets itself may be of regions that nobody was told of yet.
+/// What a pool takes and gives back while a thread is in one of these methods, on that thread, watchers are told of
+/// when the method has returned: buffers that it gets itself may be of regions that nobody was told of yet. (One that
+/// makes regions come or go whenever it is told of some is told for ever.)
 ///
 /// A panic ends where it happens: all that is left of it is what the panic hook printed.
 pub trait RegionWatcher: Send + Sync {
     /// The region is there. Called before any buffer of it is handed out.
     fn added(&self, region: &Region);
 
-    /// The region is about to go. Called when its last buffer has been given up, and before its memory goes back or its index
-    /// is used for another. It is not in [`regions`](crate::BufferPool::regions) any more.
+    /// The region is about to go. Called when its last buffer has been given up, and before its memory goes back or its
+    /// index is used for another. It is not in [`regions`](crate::BufferPool::regions) any more.
     fn removed(&self, region: &Region);
 }
 

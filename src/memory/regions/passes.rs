@@ -1,11 +1,12 @@
 //! Who may give memory of regions back, and when nobody may.
 //!
-//! Whoever gives memory back has a *pass* meanwhile, which is refused while a pin lives: count yourself in, then look for
-//! pins. Whoever makes a pin raises their number, then waits until nobody is counted in. (Dekker's handshake: of the two, one
-//! sees the other.) So when a pin is made, all that gives memory back has either been done or will not be.
+//! Whoever gives memory back has a *pass* meanwhile, which is refused while a pin lives: count yourself in, then look
+//! for pins. Whoever makes a pin raises their number, then waits until nobody is counted in. (Dekker's handshake: of
+//! the two, one sees the other.) So when a pin is made, all that gives memory back has either been done or will not be.
 //!
-//! Nothing here is a lock that user code could run under: a pin waits for those who have a pass, and they for nobody. What runs
-//! under a pass is a few of our own steps and system calls, or a source's method, from within which a pin waits for nothing.
+//! Nothing here is a lock that user code could run under: a pin waits for those who have a pass, and they for nobody.
+//! What runs under a pass is a few of our own steps and system calls, or a source's method, from within which a pin
+//! waits for nothing.
 
 use super::user_code;
 use crate::memory::fork;
@@ -55,8 +56,8 @@ impl Passes {
         is_free().then_some(pass)
     }
 
-    /// From now on, until it is [lowered](Self::lower), there are no passes that this hold forbids, and those that there were
-    /// have been given up.
+    /// From now on, until it is [lowered](Self::lower), there are no passes that this hold forbids, and those that
+    /// there were have been given up.
     pub(crate) fn raise(&self, hold: Hold) {
         // SeqCst: see `pass`.
         self.counter(hold).fetch_add(1, SeqCst);
@@ -72,8 +73,8 @@ impl Passes {
 
     /// One hold fewer. True: it was the last of its kind, and who kept something because of it looks again.
     pub(crate) fn lower(&self, hold: Hold) -> bool {
-        // SeqCst: who keeps something notes it, and then looks whether there is a hold; we end the hold, and then look for
-        // notes.
+        // SeqCst: who keeps something notes it, and then looks whether there is a hold; we end the hold, and then look
+        // for notes.
         self.counter(hold).fetch_sub(1, SeqCst) == 1
     }
 

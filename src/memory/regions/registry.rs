@@ -1,8 +1,8 @@
 //! Which regions a pool has, and who is told of them.
 //!
-//! Watchers are told without any lock, and nobody waits for a watcher but who calls it. A region that goes while somebody is
-//! still telling that it has come waits itself, for the last of those tellers, who then also tells that it is gone. So each
-//! watcher hears of each region once that it came and then, once, that it went.
+//! Watchers are told without any lock, and nobody waits for a watcher but who calls it. A region that goes while
+//! somebody is still telling that it has come waits itself, for the last of those tellers, who then also tells that it
+//! is gone. So each watcher hears of each region once that it came and then, once, that it went.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::*};
@@ -167,8 +167,8 @@ impl Registry {
         departure.go(self);
     }
 
-    /// Takes a region off the list, for which the caller has a pass. None: it goes later, or in the child of a fork that caught
-    /// the list in the middle of a change, at once and nobody is told.
+    /// Takes a region off the list, for which the caller has a pass. None: it goes later, or in the child of a fork
+    /// that caught the list in the middle of a change, at once and nobody is told.
     pub(in crate::memory) fn take_off(&self, index: u32, mapping: Mapping) -> Option<Departure> {
         let mut list = self.list.lock()?;
         let watches = list.watches.clone();
@@ -218,7 +218,8 @@ impl Registry {
         Some((index, mapping))
     }
 
-    /// All that are there now, by index. None in the child of a fork that caught another thread in the middle of a change.
+    /// All that are there now, by index. None in the child of a fork that caught another thread in the middle of a
+    /// change.
     pub(crate) fn regions(&self) -> Vec<Region> {
         let Some(list) = self.list.lock() else { return Vec::new() };
         list.entries.iter().flatten().filter(|entry| entry.is_there()).map(|entry| entry.region).collect()
@@ -233,10 +234,12 @@ impl Registry {
             let there = list.entries.iter_mut().flatten().filter(|entry| entry.is_there());
             there.map(Entry::tell_of).collect()
         });
-        for region in there {
-            watch.tell(|watcher| watcher.added(&region));
-            self.told(&region);
-        }
+        user_code::tell_at_once(|| {
+            for region in there {
+                watch.tell(|watcher| watcher.added(&region));
+                self.told(&region);
+            }
+        });
         watch
     }
 

@@ -41,8 +41,8 @@ pub(super) fn reserve() -> Result<(), TryReserveError> {
     LATER.try_with(|later| later.borrow_mut().try_reserve(1)).unwrap_or(Ok(()))
 }
 
-/// Tells watchers, or if this thread is in one of them, when it is out again: otherwise one that takes a buffer whenever it is
-/// told of memory would never come to an end.
+/// Tells watchers, or if this thread is in one of them, when it is out again: otherwise one that takes a buffer
+/// whenever it is told of memory would never come to an end.
 pub(super) fn tell(task: impl FnOnce() + 'static) {
     if !IS_TELLING.get() {
         return tell_now(task);
@@ -53,6 +53,11 @@ pub(super) fn tell(task: impl FnOnce() + 'static) {
         // The thread ends, and its list is gone.
         task.into_iter().for_each(|task| task());
     }
+}
+
+/// Tells a watcher of what there is, also if this thread is in another.
+pub(super) fn tell_at_once(task: impl FnOnce()) {
+    if IS_TELLING.get() { task() } else { tell_now(task) }
 }
 
 fn tell_now(task: impl FnOnce()) {
