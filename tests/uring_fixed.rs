@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -81,8 +82,8 @@ fn fill(bytes: &mut [u8], offset: usize) {
 fn check(bytes: &[u8], offset: usize) {
     let mut expected = vec![0; bytes.len()];
     fill(&mut expected, offset);
-    let first_wrong = bytes.iter().zip(&expected).position(|(is, should)| is != should);
-    assert_eq!(first_wrong, None, "of {} bytes at {offset}", bytes.len());
+    let first_wrong = || bytes.iter().zip(&expected).position(|(is, should)| is != should);
+    assert!(bytes == expected, "from {:?} on of {} bytes at {offset}", first_wrong(), bytes.len());
 }
 
 fn sum(sum: u64, bytes: &[u8]) -> u64 {
@@ -132,7 +133,7 @@ fn a_file_is_copied_past_the_page_cache() {
     let [source, target] = [&source, &target].map(|file| Fd(file.as_raw_fd()));
     let (mut next, mut copied, mut places) = (0, 0, HashMap::new());
     while copied < len {
-        while let Some(buf) = free.pop_if(|_| next < len) {
+        while let Some(buf) = if next < len { free.pop() } else { None } {
             let entry = fixed.read(source, buf, next as u64);
             assert!(is_fixed(&entry));
             places.insert(entry.get_user_data(), (next, true));
@@ -168,7 +169,7 @@ fn a_file_is_copied_past_the_page_cache() {
 #[test]
 fn regions_come_and_go_while_files_are_read() {
     const LEN: usize = 4 * MIB;
-    let rounds = if cfg!(debug_assertions) { 4000 } else { 20_000 };
+    let rounds = if cfg!(debug_assertions) { 500 } else { 10_000 };
     let Some(mut ring) = ring() else { return };
     let scratch = Scratch::new("regions");
     write_file(&scratch, LEN);
@@ -195,8 +196,8 @@ fn regions_come_and_go_while_files_are_read() {
             if random.below(3) == 0 {
                 fixed.update(&ring.submitter());
             }
-            let size = [4 * KIB, 64 * KIB, 2 * MIB][random.below(20).saturating_sub(17)];
-            let offset = random.below(LEN - size);
+            let size = [4 * KIB, 64 * KIB, 2 * MIB][random.below(40).saturating_sub(37)];
+            let offset = random.below((LEN - size) / 8) * 8;
             let mut buf = pool.get(Recycled(size));
             buf.fill(0xEE);
             let entry = fixed.read(Fd(file.as_raw_fd()), buf, offset as u64);
@@ -212,7 +213,7 @@ fn regions_come_and_go_while_files_are_read() {
         over.store(true, SeqCst);
     });
     eprintln!("{with_fixed} with registered memory, {with_others} without; {}", fixed.report());
-    assert!(with_fixed > 100 && with_others > 100);
+    assert!(with_fixed > rounds / 20 && with_others > rounds / 20);
     kept.clear();
     fixed.update(&ring.submitter());
     assert_eq!((fixed.report().regions, fixed.report().registered), (0, 0));
@@ -355,10 +356,10 @@ fn a_completion_is_worth_one_buffer_of_its_instance() {
     assert_eq!(pool.stats().outstanding, 0);
 }
 
-/// Operations on a pipe in which nothing comes.
-fn wait_for_input(ring: &mut IoUring, fixed: &mut FixedBuffers, pipe: Fd, bufs: Vec<PooledBuf>) -> Vec<u64> {
+/// Operations on a socket to which nothing comes.
+fn wait_for_input(ring: &mut IoUring, fixed: &mut FixedBuffers, socket: Fd, bufs: Vec<PooledBuf>) -> Vec<u64> {
     let start = |buf| {
-        let entry = fixed.read(pipe, buf, 0);
+        let entry = fixed.read(socket, buf, 0);
         assert!(is_fixed(&entry));
         push(ring, &entry);
         entry.get_user_data()
@@ -371,7 +372,7 @@ fn wait_for_input(ring: &mut IoUring, fixed: &mut FixedBuffers, pipe: Fd, bufs: 
 #[test]
 fn buffers_in_flight_come_home_when_they_are_cancelled() {
     let Some(mut ring) = ring() else { return };
-    let (input, _output) = io::pipe().unwrap();
+    let (input, _output) = UnixStream::pair().unwrap();
     let pool = BufferPool::builder().max_idle(0).thread_cache(0).build().unwrap();
     let bufs = pool.get_many([Recycled(4096); 8]).into_iter().collect();
     let mut fixed = FixedBuffers::register(&ring.submitter(), &pool, 8);
@@ -397,7 +398,7 @@ fn buffers_in_flight_come_home_when_they_are_cancelled() {
 #[test]
 fn buffers_in_flight_are_lost_with_the_instance_and_not_used_again() {
     let Some(mut ring) = ring() else { return };
-    let (input, mut output) = io::pipe().unwrap();
+    let (input, mut output) = UnixStream::pair().unwrap();
     let pool = BufferPool::builder().max_memory(8 * 4096).size_classes([4096]).build().unwrap();
     let bufs = pool.get_many([Recycled(4096); 8]).into_iter().collect();
     let mut fixed = FixedBuffers::register(&ring.submitter(), &pool, 8);
@@ -412,26 +413,27 @@ fn buffers_in_flight_are_lost_with_the_instance_and_not_used_again() {
 #[test]
 fn who_may_lock_no_memory_is_told_and_goes_on() {
     if child::is_child() {
-        limits::limit_locked_memory(3 * MIB);
+        limits::limit_locked_memory(4 * MIB);
         let Some(mut ring) = ring() else { return };
         let scratch = Scratch::new("limit");
         write_file(&scratch, 4 * MIB);
         let (file, pool) = (scratch.open(), BufferPool::builder().max_idle(0).thread_cache(0).build().unwrap());
-        let [small, large] = [MIB, 2 * MIB + KIB].map(|size| pool.get(Recycled(size)));
+        // Two regions of 3 MiB.
+        let bufs = [3 * MIB; 2].map(|size| pool.get(Recycled(size)));
         let mut fixed = FixedBuffers::register(&ring.submitter(), &pool, 64);
         let report = fixed.report();
         eprintln!("{report}");
         assert_eq!((report.regions, report.registered), (2, 1));
         assert_eq!(report.reason.unwrap().code(), Some(libc::ENOMEM));
         assert!(report.to_string().contains("the system says: Cannot allocate memory"), "{report}");
-        let of_which = [&small, &large].map(|buf| fixed.is_registered(buf));
+        let of_which = bufs.each_ref().map(|buf| fixed.is_registered(buf));
         assert!(of_which.contains(&true) && of_which.contains(&false));
-        for buf in [small, large] {
+        for buf in bufs {
             let buf = read(&mut ring, &mut fixed, &file, buf, 24);
             check(&buf, 24);
         }
-        // Both have gone. The larger alone is within the limit, once the kernel has let go of the others.
-        let large = pool.get(Recycled(2 * MIB + KIB));
+        // Both have gone. A third is within the limit, once the kernel has let go of the first.
+        let large = pool.get(Recycled(3 * MIB));
         for _ in 0..500 {
             let other = pool.get(Recycled(KIB));
             fixed.update(&ring.submitter());
