@@ -12,9 +12,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use io_uring::opcode::{AsyncCancel, Recv, RecvMulti};
 use io_uring::squeue::Flags;
@@ -95,6 +97,7 @@ fn number(message: &[u8]) -> u64 {
 fn nothing_is_lost_or_used_again_under_a_slow_consumer() {
     const KEPT: usize = 60;
     const WINDOW: usize = 40;
+    const PATIENCE: Duration = Duration::from_secs(20);
     let messages = if cfg!(debug_assertions) { 30_000 } else { 300_000 };
     let Some(mut ring) = ring() else { return };
     let [receiver, sender] = sockets();
@@ -108,8 +111,14 @@ fn nothing_is_lost_or_used_again_under_a_slow_consumer() {
         scope.spawn(|| {
             for number in 0..messages {
                 // A socket drops what it has no room for.
+                let begin = Instant::now();
                 while number >= received.load(SeqCst) + WINDOW {
                     thread::yield_now();
+                    if begin.elapsed() > PATIENCE {
+                        // The others wait for ever, or have panicked.
+                        eprintln!("FAILED, {} of {number} messages have come", received.load(SeqCst));
+                        process::abort();
+                    }
                 }
                 sender.send(&message(number as u64)).unwrap();
             }
