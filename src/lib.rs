@@ -122,6 +122,10 @@
 //!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
 //!   other systems.
 //!
+//! - `io-uring-07`: on Linux, the module `io_uring_07`: provided buffers from a pool, and reads and writes on memory of a pool
+//!   that the ring knows, with the crate `io-uring` in version 0.7. `docs/io.md` in the repository shows how, and what becomes
+//!   of it where the system does not do its part. On other systems the feature changes nothing.
+//!
 //! # Platforms
 //!
 //! Linux, Windows, macOS and other unix systems, with 64-bit atomics. Linux (since 4.14) and Windows let one thread run
@@ -193,4 +197,8 @@ mod papers {
 
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
+
+    #[cfg(all(feature = "io-uring-07", target_os = "linux"))]
+    #[doc = include_str!("../docs/io.md")]
+    struct DirectAndRegistered;
 }

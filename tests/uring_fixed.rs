@@ -99,7 +99,6 @@ fn write_file(scratch: &Scratch, len: usize) -> u64 {
         total = sum(total, &chunk);
         file.write_all(&chunk).unwrap();
     }
-    file.sync_all().unwrap();
     total
 }
 
@@ -165,6 +164,15 @@ fn a_file_is_copied_past_the_page_cache() {
     assert_eq!((copy.metadata().unwrap().len() as usize, total), (len, written));
 }
 
+/// Ends another thread, also when this one panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// The ring's owner reads into buffers of all sizes while another thread takes memory and gives it back.
 #[test]
 fn regions_come_and_go_while_files_are_read() {
@@ -192,6 +200,7 @@ fn regions_come_and_go_while_files_are_read() {
                 thread::yield_now();
             }
         });
+        let _over = Over(&over);
         for _ in 0..rounds {
             if random.below(3) == 0 {
                 fixed.update(&ring.submitter());
@@ -210,7 +219,6 @@ fn regions_come_and_go_while_files_are_read() {
                 kept.clear();
             }
         }
-        over.store(true, SeqCst);
     });
     eprintln!("{with_fixed} with registered memory, {with_others} without; {}", fixed.report());
     assert!(with_fixed > rounds / 20 && with_others > rounds / 20);

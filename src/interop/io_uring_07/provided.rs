@@ -147,6 +147,7 @@ impl ProvidedBuffers {
     /// # Cost
     /// As [`try_get_many`](BufferPool::try_get_many), and one store that the kernel sees. No system call.
     pub fn refill(&mut self) -> usize {
+        self.is_refused = false;
         let missing = self.free.len();
         if missing == 0 {
             return 0;
