@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use millpond::Capacity;
@@ -11,6 +14,9 @@ use millpond::Capacity;
 use super::held::{Content, Held};
 use super::pond::Kind;
 use super::scene::Scene;
+
+/// For workers to be done with a pool.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Plant {
@@ -39,15 +45,23 @@ impl Plant {
     }
 }
 
-/// One that has something idle, or nobody could tell.
+/// One that a thread looks after, and that nobody else has, who could close it: of another, nothing need be left at the
+/// next check but a handle that nobody sees.
 fn forget_pool(scene: &Scene) -> bool {
     let pond = scene.pond(Kind::Secrets);
-    if pond.bytes().try_get(Capacity(4096)).is_err() {
-        return false;
-    }
-    mem::forget(pond.bytes().clone());
     scene.remake(Kind::Secrets);
-    true
+    let deadline = Instant::now() + PATIENCE;
+    while Arc::strong_count(&pond) > 1 {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let stays = pond.is_looked_after() && !pond.is_closed();
+    if stays {
+        mem::forget(pond.bytes().clone());
+    }
+    stays
 }
 
 /// What is more than is left now, but not more than there may be.

@@ -99,6 +99,7 @@ pub struct Pond {
     pub kind: Kind,
     pub ledger: Arc<Ledger>,
     pool: AnyPool,
+    maintenance: Maintenance,
     closed: AtomicBool,
 }
 
@@ -125,7 +126,13 @@ impl Pond {
             Kind::Tokens => AnyPool::Tokens(tokens(making)),
             _ => AnyPool::Bytes(bytes(kind, making)),
         };
-        Self { kind, ledger: Arc::default(), pool, closed: AtomicBool::new(false) }
+        let maintenance = maintenance(making.generation);
+        Self { kind, ledger: Arc::default(), pool, maintenance, closed: AtomicBool::new(false) }
+    }
+
+    /// Whether a thread of the pools' own looks after it.
+    pub fn is_looked_after(&self) -> bool {
+        self.maintenance == Maintenance::Thread
     }
 
     pub fn bytes(&self) -> &BufferPool {
