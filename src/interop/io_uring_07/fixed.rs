@@ -25,7 +25,7 @@ use crate::bytes::pool::BufferPool;
 ///
 /// A buffer moves into its operation, and comes back with the completion. Dropped without being
 /// [unregistered](Self::unregister), it loses the buffers that are in flight; the table stays as long as the ring. It keeps a
-/// handle of the pool.
+/// handle of the pool. A ring has one table, so its fixed buffers are of one pool.
 ///
 /// # Examples
 ///
