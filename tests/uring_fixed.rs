@@ -1,5 +1,5 @@
-//! Fixed buffers: what is read and written is right whatever is registered, memory that came or went is not mistaken for what was
-//! registered before, and who cannot register is told so and goes on.
+//! Fixed buffers: what is read and written is right whatever is registered, memory that came or went is not mistaken
+//! for what was registered before, and who cannot register is told so and goes on.
 #![cfg(all(target_os = "linux", feature = "io-uring-07", not(miri)))]
 #![allow(unsafe_code)] // Operations are pushed.
 
@@ -228,7 +228,8 @@ fn regions_come_and_go_while_files_are_read() {
     fixed.unregister(&ring.submitter()).unwrap();
 }
 
-/// The place of a region that went is not used for the one that has its number now, although it may have the address, too.
+/// The place of a region that went is not used for the one that has its number now, although it may have the address,
+/// too.
 #[test]
 fn what_was_registered_before_is_not_used_for_what_came_after() {
     let Some(mut ring) = ring() else { return };

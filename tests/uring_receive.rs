@@ -1,5 +1,5 @@
-//! Provided buffers: nothing is lost and nothing used again too early however slow consumers are, what was written is zeroed and
-//! wiped also where nobody read it, and completions that cannot be are refused.
+//! Provided buffers: nothing is lost and nothing used again too early however slow consumers are, what was written is
+//! zeroed and wiped also where nobody read it, and completions that cannot be are refused.
 #![cfg(all(target_os = "linux", feature = "io-uring-07", not(miri)))]
 #![allow(unsafe_code)] // Operations are pushed.
 
@@ -278,8 +278,8 @@ fn zero_bytes_are_zero_after_the_kernel_had_them() {
     }
 }
 
-/// What is behind the bytes received is the kernel's to leave unwritten, as it does where an operation writes with gaps: so what
-/// a buffer holds when it is provided matters, and not its length alone.
+/// What is behind the bytes received is the kernel's to leave unwritten, as it does where an operation writes with
+/// gaps: so what a buffer holds when it is provided matters, and not its length alone.
 #[test]
 fn a_buffer_is_provided_zero_unless_recycled_bytes_are_asked_for() {
     let Some(mut ring) = ring() else { return };

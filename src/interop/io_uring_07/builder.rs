@@ -27,11 +27,12 @@ impl ProvidedBuffersBuilder {
         Self { group, entries, low_water: (entries / 8).max(1) }
     }
 
-    /// With fewer buffers than this with the kernel, and none to be had from the pool, what is received is copied to the heap,
-    /// and its buffer goes back to the kernel at once [default: an eighth of the group's entries, at least 1].
+    /// With fewer buffers than this with the kernel, and none to be had from the pool, what is received is copied to
+    /// the heap, and its buffer goes back to the kernel at once [default: an eighth of the group's entries, at least
+    /// 1].
     ///
-    /// So receiving goes on when slow consumers keep all that the pool may have. 0: nothing is copied, and the group runs
-    /// empty.
+    /// So receiving goes on when slow consumers keep all that the pool may have. 0: nothing is copied, and the group
+    /// runs empty.
     pub fn low_water(mut self, buffers: u16) -> Self {
         self.low_water = buffers;
         self
@@ -40,14 +41,15 @@ impl ProvidedBuffersBuilder {
     /// Takes the buffers from the pool, and tells the kernel of them.
     ///
     /// The request says how long each is, in bytes, and what it holds where an operation leaves bytes unwritten, as
-    /// `RecvMsgMulti` does behind short addresses: with a `usize` or [`Capacity`] zero, which costs the zeroing of each buffer
-    /// that is provided; with [`Recycled`](crate::Recycled) anything. The operations that fill buffers from their start
-    /// without gaps are as well served with `Recycled`.
+    /// `RecvMsgMulti` does behind short addresses: with a `usize` or [`Capacity`] zero, which costs the zeroing of each
+    /// buffer that is provided; with [`Recycled`](crate::Recycled) anything. The operations that fill buffers from
+    /// their start without gaps are as well served with `Recycled`.
     ///
     /// # Errors
-    /// Of kind `InvalidInput` if the entries are no power of two up to 32,768, if the low-water mark is above them, if a buffer is
-    /// of no or of more than 2³¹ - 1 bytes, or if the kernel does not know such groups (before 5.19); the pool's error, if it
-    /// refuses buffers; or the kernel's, as `AlreadyExists` where the ring has a group of this number.
+    /// Of kind `InvalidInput` if the entries are no power of two up to 32,768, if the low-water mark is above them, if
+    /// a buffer is of no or of more than 2³¹ - 1 bytes, or if the kernel does not know such groups (before 5.19); the
+    /// pool's error, if it refuses buffers; or the kernel's, as `AlreadyExists` where the ring has a group of this
+    /// number.
     ///
     /// # Cost
     /// The buffers, 16 bytes for each, and a system call.

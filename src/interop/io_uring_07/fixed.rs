@@ -13,19 +13,21 @@ use super::table::{Registration, Table};
 use crate::bytes::buf::PooledBuf;
 use crate::bytes::pool::BufferPool;
 
-/// Reads and writes with buffers of a pool, whose memory is in the ring's table of fixed buffers as far as the system lets it.
+/// Reads and writes with buffers of a pool, whose memory is in the ring's table of fixed buffers as far as the system
+/// lets it.
 ///
-/// The pool's [regions](crate::Region) are registered, a few large ones, and buffers inside of them are used with `ReadFixed` and
-/// `WriteFixed`: the kernel need not look up and pin their OS pages for each operation. Regions come and go;
-/// [`update`](Self::update) follows them, and is cheap when nothing has changed.
+/// The pool's [regions](crate::Region) are registered, a few large ones, and buffers inside of them are used with
+/// `ReadFixed` and `WriteFixed`: the kernel need not look up and pin their OS pages for each operation. Regions come
+/// and go; [`update`](Self::update) follows them, and is cheap when nothing has changed.
 ///
 /// *It never fails for want of registration.* What is not in the table is used with ordinary operations: memory beyond
-/// `RLIMIT_MEMLOCK`, regions above 1 GiB or beyond the table's end, buffers of the heap, between guard pages or of other pools,
-/// and everything where the kernel has no such table. [`report`](Self::report) says how much is registered, and why no more.
+/// `RLIMIT_MEMLOCK`, regions above 1 GiB or beyond the table's end, buffers of the heap, between guard pages or of
+/// other pools, and everything where the kernel has no such table. [`report`](Self::report) says how much is
+/// registered, and why no more.
 ///
 /// A buffer moves into its operation, and comes back with the completion. Dropped without being
-/// [unregistered](Self::unregister), it loses the buffers that are in flight; the table stays as long as the ring. It keeps a
-/// handle of the pool.
+/// [unregistered](Self::unregister), it loses the buffers that are in flight; the table stays as long as the ring. It
+/// keeps a handle of the pool. A ring has one table, so its fixed buffers are of one pool.
 ///
 /// # Examples
 ///
@@ -65,21 +67,21 @@ pub struct FixedBuffers {
 impl FixedBuffers {
     /// Has the ring make a table for so many regions, at most 16,384, and registers those that the pool has.
     ///
-    /// Where the ring gives no table, because the kernel does not know them, forbids them, or because the ring has one already,
-    /// everything works with ordinary operations, and the [report](Self::report) has the reason.
+    /// Where the ring gives no table, because the kernel does not know them, forbids them, or because the ring has one
+    /// already, everything works with ordinary operations, and the [report](Self::report) has the reason.
     ///
     /// # Cost
-    /// Some system calls. The kernel takes hold of the OS pages of all regions, those included that were never used, which so
-    /// become resident.
+    /// Some system calls. The kernel takes hold of the OS pages of all regions, those included that were never used,
+    /// which so become resident.
     pub fn register(submitter: &Submitter<'_>, pool: &BufferPool, capacity: u32) -> Self {
         FixedBuffers { table: Table::new(submitter, pool, capacity), flights: Flights::new() }
     }
 
-    /// Registers the regions that have come since, and takes those out that have gone. On the thread that the ring wants such
-    /// calls from.
+    /// Registers the regions that have come since, and takes those out that have gone. On the thread that the ring
+    /// wants such calls from.
     ///
-    /// Until then buffers of new regions are used with ordinary operations, and the kernel keeps the OS pages of those that
-    /// have gone. What the system refused is asked for again when something has changed.
+    /// Until then buffers of new regions are used with ordinary operations, and the kernel keeps the OS pages of those
+    /// that have gone. What the system refused is asked for again when something has changed.
     ///
     /// # Cost
     /// An atomic load, if nothing has changed. Otherwise a system call for each region that came or went, and a
@@ -106,11 +108,11 @@ impl FixedBuffers {
         self.flights.count()
     }
 
-    /// An operation that reads into the buffer, from this place of the file on, as many bytes as the buffer is long. (From a
-    /// pool that is asked for [`Recycled`](crate::Recycled) bytes it comes long and unzeroed.)
+    /// An operation that reads into the buffer, from this place of the file on, as many bytes as the buffer is long.
+    /// (From a pool that is asked for [`Recycled`](crate::Recycled) bytes it comes long and unzeroed.)
     ///
-    /// The entry is pushed once, with the user data that it has; all of these have the highest bit set, so that numbers below
-    /// 2⁶³ are free for other operations. To cancel it, that user data names it.
+    /// The entry is pushed once, with the user data that it has; all of these have the highest bit set, so that numbers
+    /// below 2⁶³ are free for other operations. To cancel it, that user data names it.
     ///
     /// # Panics
     /// With 2²⁴ operations in flight.
@@ -150,8 +152,8 @@ impl FixedBuffers {
         entry.user_data(self.flights.start(buf, Kind::Write))
     }
 
-    /// The buffer of an operation that has ended, and how many bytes were read or written; none if it is no operation of this
-    /// instance, or was completed before.
+    /// The buffer of an operation that has ended, and how many bytes were read or written; none if it is no operation
+    /// of this instance, or was completed before.
     ///
     /// After a read the buffer is as long as what was read, and empty if that failed; after a write it is as it was.
     pub fn complete(&mut self, entry: &cqueue::Entry) -> Option<(PooledBuf, io::Result<usize>)> {
@@ -169,7 +171,8 @@ impl FixedBuffers {
         self.flights.has(user_data)
     }
 
-    /// Takes the buffer back out of an operation that was not pushed, as it was; none if it is no operation of this instance.
+    /// Takes the buffer back out of an operation that was not pushed, as it was; none if it is no operation of this
+    /// instance.
     pub fn withdraw(&mut self, entry: &squeue::Entry) -> Option<PooledBuf> {
         self.flights.end(entry.get_user_data()).map(|(buf, _)| buf)
     }
@@ -177,8 +180,8 @@ impl FixedBuffers {
     /// Takes the table away from the ring, if no operation is in flight.
     ///
     /// # Errors
-    /// The instance as it was. A reason of kind [`ResourceBusy`](io::ErrorKind::ResourceBusy): operations are in flight, as many
-    /// as its text says. Who wants to end them cancels them, and completes them.
+    /// The instance as it was. A reason of kind [`ResourceBusy`](io::ErrorKind::ResourceBusy): operations are in
+    /// flight, as many as its text says. Who wants to end them cancels them, and completes them.
     ///
     /// # Cost
     /// A system call. The kernel lets the OS pages go a little later.

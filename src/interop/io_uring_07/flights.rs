@@ -1,7 +1,8 @@
 //! Buffers of operations that the kernel has, by the number that an operation carries.
 //!
 //! Not the buffer's [raw](crate::RawBuf) form, which user data could hold: safe code may change the user data of a
-//! completion, and a number that is looked up cannot be anything but a buffer of an operation that has not been completed.
+//! completion, and a number that is looked up cannot be anything but a buffer of an operation that has not been
+//! completed.
 //!
 //! ```text
 //! user data   1 | owner: 15 bits | generation: 24 | place: 24

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Why [`FixedBuffers`](super::FixedBuffers) or [`ProvidedBuffers`](super::ProvidedBuffers) are registered still, and they
-/// themselves, as they were.
+/// Why [`FixedBuffers`](super::FixedBuffers) or [`ProvidedBuffers`](super::ProvidedBuffers) are registered still, and
+/// they themselves, as they were.
 pub struct StillRegistered<T> {
     /// Apart, so that a result is small.
     kept: Box<T>,

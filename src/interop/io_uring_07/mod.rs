@@ -1,9 +1,9 @@
 //! Buffers of a pool for `io_uring`, with the crate [`io-uring`](::io_uring) in version 0.7. Linux only.
 //!
-//! [`ProvidedBuffers`] are a group of buffers from which the kernel takes one whenever something has been received, so that
-//! a connection that is silent holds none. [`FixedBuffers`] are the pool's memory in the ring's table, so that reads and
-//! writes of files need not look up and pin OS pages each time. Both work with every ring and every runtime: they build
-//! entries and read completions, and whoever owns the ring pushes and reaps.
+//! [`ProvidedBuffers`] are a group of buffers from which the kernel takes one whenever something has been received, so
+//! that a connection that is silent holds none. [`FixedBuffers`] are the pool's memory in the ring's table, so that
+//! reads and writes of files need not look up and pin OS pages each time. Both work with every ring and every runtime:
+//! they build entries and read completions, and whoever owns the ring pushes and reaps.
 //!
 //! # Examples
 //!
@@ -55,33 +55,34 @@
 //!
 //! # Who owns what, and why this is safe
 //!
-//! **The kernel does nothing by itself.** It writes into a group, or into a buffer of an operation, only because somebody
-//! has *pushed* an operation, and [`push`](::io_uring::squeue::SubmissionQueue::push) is unsafe: who calls it promises that
-//! the operation's memory stays valid until it has ended. Nothing here needs another unsafe function. What the promise
-//! means for memory of these types is:
+//! **The kernel does nothing by itself.** It writes into a group, or into a buffer of an operation, only because
+//! somebody has *pushed* an operation, and [`push`](::io_uring::squeue::SubmissionQueue::push) is unsafe: who calls it
+//! promises that the operation's memory stays valid until it has ended. Nothing here needs another unsafe function.
+//! What the promise means for memory of these types is:
 //!
-//! - An operation that selects from a group: until it has ended, its group is not [unregistered](ProvidedBuffers::unregister),
-//!   and [`take`](ProvidedBuffers::take) is given the ring's completions as they come out of it, each once, and none of
-//!   other groups or rings. Bundles and incremental consumption are not asked for.
+//! - An operation that selects from a group: until it has ended, its group is not
+//!   [unregistered](ProvidedBuffers::unregister), and [`take`](ProvidedBuffers::take) is given the ring's completions
+//!   as they come out of it, each once, and none of other groups or rings. Bundles and incremental consumption are not
+//!   asked for.
 //! - An entry of [`FixedBuffers`]: it is pushed once, unchanged, to the ring of the table, and until it has ended,
 //!   [`complete`](FixedBuffers::complete) is given completions that come out of a ring as they are, and
 //!   [`withdraw`](FixedBuffers::withdraw) is not called for it. Its file stays open.
 //!
-//! Whoever has a ring, a group and the operations in one place, as in the example, keeps this without effort. Besides, what
-//! can be seen to be wrong is refused, before anything is touched:
+//! Whoever has a ring, a group and the operations in one place, as in the example, keeps this without effort. Besides,
+//! what can be seen to be wrong is refused, before anything is touched:
 //!
-//! - A buffer is either *with the kernel* or with its user. The group holds each [`PooledBuf`](crate::PooledBuf) that is with
-//!   the kernel, under its id, so the pool can neither reuse nor unmap it; `take` moves it out. A completion that comes
-//!   twice, or that names an id that is not with the kernel or a length beyond the buffer's, is an error. (One of another
-//!   group may name an id that is: hence the promise.)
-//! - A buffer is initialised before it is provided, and counts as written to its whole length from then on: what was written
-//!   in part, by an operation that failed or by a datagram whose checksum was wrong, is wiped and zeroed as all else is, also
-//!   when the buffer comes home unread.
-//! - Operations of [`FixedBuffers`] are found by a number that is never used twice and names the instance: a completion of
-//!   anything else, of another ring or one that comes twice is none of its own.
-//! - Dropped without being unregistered, either keeps what the kernel may still write to: the memory is lost, the pool counts
-//!   it as out, and nothing dangles. So it is when the ring is closed before: the kernel ends operations of a closed ring
-//!   some time later, and tells nobody.
+//! - A buffer is either *with the kernel* or with its user. The group holds each [`PooledBuf`](crate::PooledBuf) that
+//!   is with the kernel, under its id, so the pool can neither reuse nor unmap it; `take` moves it out. A completion
+//!   that comes twice, or that names an id that is not with the kernel or a length beyond the buffer's, is an error.
+//!   (One of another group may name an id that is: hence the promise.)
+//! - A buffer is initialised before it is provided, and counts as written to its whole length from then on: what was
+//!   written in part, by an operation that failed or by a datagram whose checksum was wrong, is wiped and zeroed as all
+//!   else is, also when the buffer comes home unread.
+//! - Operations of [`FixedBuffers`] are found by a number that is never used twice and names the instance: a completion
+//!   of anything else, of another ring or one that comes twice is none of its own.
+//! - Dropped without being unregistered, either keeps what the kernel may still write to: the memory is lost, the pool
+//!   counts it as out, and nothing dangles. So it is when the ring is closed before: the kernel ends operations of a
+//!   closed ring some time later, and tells nobody.
 //!
 //! The memory that a group shares with the kernel, and the orderings on it, are in `ring.rs`. Nothing can model the
 //! kernel's side, so tests alone check that part.

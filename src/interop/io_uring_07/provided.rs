@@ -15,20 +15,20 @@ use crate::bytes::buf::PooledBuf;
 use crate::bytes::pool::BufferPool;
 use crate::bytes::request::Wish;
 
-/// A group of buffers of a pool from which the kernel takes one whenever something was received (`IORING_REGISTER_PBUF_RING`,
-/// since Linux 5.19; multishot receiving since 6.0).
+/// A group of buffers of a pool from which the kernel takes one whenever something was received
+/// (`IORING_REGISTER_PBUF_RING`, since Linux 5.19; multishot receiving since 6.0).
 ///
-/// Operations name the [group](Self::group) and no buffer. [`take`](Self::take) gives the buffer of a completion, which is a
-/// [`PooledBuf`] like any other from then on: kept, frozen, sent to other threads, dropped. [`refill`](Self::refill) brings
-/// the group back to its number with others from the pool.
+/// Operations name the [group](Self::group) and no buffer. [`take`](Self::take) gives the buffer of a completion, which
+/// is a [`PooledBuf`] like any other from then on: kept, frozen, sent to other threads, dropped.
+/// [`refill`](Self::refill) brings the group back to its number with others from the pool.
 ///
 /// Where the pool refuses, because consumers keep as much as its budget allows, and the group falls below its
-/// [low-water mark](ProvidedBuffersBuilder::low_water), `take` copies what was received to the heap, and the buffer goes back to
-/// the kernel at once. Nothing is lost, and receiving never waits for consumers; who wants it to wait does not arm the
-/// operation again.
+/// [low-water mark](ProvidedBuffersBuilder::low_water), `take` copies what was received to the heap, and the buffer
+/// goes back to the kernel at once. Nothing is lost, and receiving never waits for consumers; who wants it to wait does
+/// not arm the operation again.
 ///
-/// Dropped without being [unregistered](Self::unregister), it loses the buffers that are with the kernel, which count as out of
-/// the pool for good.
+/// Dropped without being [unregistered](Self::unregister), it loses the buffers that are with the kernel, which count
+/// as out of the pool for good.
 ///
 /// # Examples
 ///
@@ -40,8 +40,8 @@ pub struct ProvidedBuffers {
     lent: Box<[Option<PooledBuf>]>,
     /// The other ids. Has room for all.
     free: Vec<u16>,
-    /// Whether the pool has refused since the user last asked for a refill: asking again for each completion would cost all
-    /// that a refusal costs, and another answer is not to be expected so soon.
+    /// Whether the pool has refused since the user last asked for a refill: asking again for each completion would cost
+    /// all that a refusal costs, and another answer is not to be expected so soon.
     is_refused: bool,
     stats: ProvidedStats,
 }
@@ -106,8 +106,8 @@ impl ProvidedBuffers {
 
     /// Whether the operation of this completion goes on, and brings more completions (`IORING_CQE_F_MORE`).
     ///
-    /// A multishot operation ends at an error, at the end of a stream, when its group is [empty](Self::is_empty_group), and when
-    /// the completion queue is full. Who wants more pushes it again, after a [`refill`](Self::refill).
+    /// A multishot operation ends at an error, at the end of a stream, when its group is [empty](Self::is_empty_group),
+    /// and when the completion queue is full. Who wants more pushes it again, after a [`refill`](Self::refill).
     #[must_use]
     pub fn is_armed(entry: &cqueue::Entry) -> bool {
         cqueue::more(entry.flags())
@@ -119,14 +119,14 @@ impl ProvidedBuffers {
         error.raw_os_error() == Some(libc::ENOBUFS)
     }
 
-    /// What an operation received, which selected its buffer from this group; none if there was nothing to receive, as at the
-    /// end of a stream.
+    /// What an operation received, which selected its buffer from this group; none if there was nothing to receive, as
+    /// at the end of a stream.
     ///
     /// Who pushes operations of other kinds, too, tells their completions apart by their user data.
     ///
     /// # Errors
-    /// The operation's; a buffer that it had is with the kernel again. Of kind `InvalidInput` for a completion that cannot be
-    /// of this group, or comes twice; nothing has changed then.
+    /// The operation's; a buffer that it had is with the kernel again. Of kind `InvalidInput` for a completion that
+    /// cannot be of this group, or comes twice; nothing has changed then.
     ///
     /// # Cost
     /// A few loads and stores. Below the low-water mark a refill; and where that is refused, a copy and an allocation.
@@ -142,7 +142,8 @@ impl ProvidedBuffers {
 
     /// Gives the kernel a buffer for each that was taken, as far as the pool has them; how many.
     ///
-    /// Call it when the completions that are there have been taken: buffers come in one batch, and the kernel is told once.
+    /// Call it when the completions that are there have been taken: buffers come in one batch, and the kernel is told
+    /// once.
     ///
     /// # Cost
     /// As [`try_get_many`](BufferPool::try_get_many), and one store that the kernel sees. No system call.
@@ -177,7 +178,8 @@ impl ProvidedBuffers {
         if let Err(error) = submitter.unregister_buf_ring(self.group.number) {
             return Err(StillRegistered::new(self, error));
         }
-        // Whole as they were provided, so all of it counts as written. Who pushed operations promised that they have ended.
+        // Whole as they were provided, so all of it counts as written. Who pushed operations promised that they have
+        // ended.
         self.lent.iter_mut().for_each(|buf| drop(buf.take()));
         // SAFETY: the kernel has just forgotten it, and it goes with `self`.
         unsafe { self.ring.free() };

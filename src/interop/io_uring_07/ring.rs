@@ -1,7 +1,7 @@
 //! The memory that a group of provided buffers shares with the kernel: a ring of entries, and its tail.
 //!
-//! We write entries and the tail, the kernel reads both and writes nothing. How far it has read, it keeps to itself: there
-//! is always room, for there are no more buffers than places.
+//! We write entries and the tail, the kernel reads both and writes nothing. How far it has read, it keeps to itself:
+//! there is always room, for there are no more buffers than places.
 #![allow(unsafe_code)] // Memory that the kernel reads.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -58,8 +58,8 @@ impl Ring {
         let place = self.tail & (self.count - 1);
         // SAFETY: below `count`, which is how long the memory is.
         let mut entry = unsafe { self.entries.add(place.into()) };
-        // SAFETY: initialised and ours alone, for the kernel writes nothing; and it reads nothing of it but, of the first, the
-        // tail, which none of the following touches.
+        // SAFETY: initialised and ours alone, for the kernel writes nothing; and it reads nothing of it but, of the
+        // first, the tail, which none of the following touches.
         let entry = unsafe { entry.as_mut() };
         entry.set_addr(buf.expose_provenance() as u64);
         entry.set_len(len);
@@ -71,10 +71,12 @@ impl Ring {
     pub(super) fn publish(&mut self) {
         // SAFETY: the first of the entries, and initialised.
         let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
-        // SAFETY: two aligned bytes of our memory, accessed by us here alone, and by the kernel, which loads them whole.
+        // SAFETY: two aligned bytes of our memory, accessed by us here alone, and by the kernel, which loads them
+        // whole.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
-        // Release pairs with the kernel's `smp_load_acquire` of the tail: who sees it sees the entries before it. Were it
-        // weaker, the kernel could receive to the address that a place had a turn before, of a buffer that is somebody's.
+        // Release pairs with the kernel's `smp_load_acquire` of the tail: who sees it sees the entries before it. Were
+        // it weaker, the kernel could receive to the address that a place had a turn before, of a buffer that is
+        // somebody's.
         tail.store(self.tail, Release);
     }
 

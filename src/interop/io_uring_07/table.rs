@@ -1,12 +1,13 @@
 //! Which regions of a pool are in a ring's table of fixed buffers.
 //!
-//! A region's place is its index. The *watcher* notes, on whichever thread memory comes or goes, that something has changed,
-//! and that a region in the table is none any more. The table itself is changed by the owner of the ring, in
-//! [`update`](Table::update), for many rings may be told of buffers by their own thread alone. So between a change and the
-//! update the table lags: a region that came is not used, and one that went is not used although the kernel has it still.
+//! A region's place is its index. The *watcher* notes, on whichever thread memory comes or goes, that something has
+//! changed, and that a region in the table is none any more. The table itself is changed by the owner of the ring, in
+//! [`update`](Table::update), for many rings may be told of buffers by their own thread alone. So between a change and
+//! the update the table lags: a region that came is not used, and one that went is not used although the kernel has it
+//! still.
 //!
-//! The kernel holds the OS pages of what is in the table, and reaches them without our addresses. A region that goes back to
-//! the system leaves it with pages that nobody else has, until the next update.
+//! The kernel holds the OS pages of what is in the table, and reaches them without our addresses. A region that goes
+//! back to the system leaves it with pages that nobody else has, until the next update.
 #![allow(unsafe_code)] // Tells the kernel of memory.
 
 use std::fmt;
@@ -53,8 +54,8 @@ impl RegionWatcher for Notes {
 
     fn removed(&self, region: &Region) {
         if let Some(is_good) = self.is_good.get(region.index() as usize) {
-            // Relaxed: who has a buffer of the next region of this index has it from somebody who took that index under the
-            // registry's lock, after it was given back under it, after this.
+            // Relaxed: who has a buffer of the next region of this index has it from somebody who took that index under
+            // the registry's lock, after it was given back under it, after this.
             is_good.store(false, Relaxed);
         }
         // Release: as above.
@@ -72,8 +73,8 @@ pub struct Registration {
     pub registered: usize,
     /// How many the table has room for; 0 where the system gave none.
     pub capacity: usize,
-    /// Why the system refused the table, or a region when it was last asked: `ENOMEM` where `RLIMIT_MEMLOCK` is reached,
-    /// `EFAULT` above 1 GiB, `EINVAL` from kernels that have no such tables (before 5.13).
+    /// Why the system refused the table, or a region when it was last asked: `ENOMEM` where `RLIMIT_MEMLOCK` is
+    /// reached, `EFAULT` above 1 GiB, `EINVAL` from kernels that have no such tables (before 5.13).
     pub reason: Option<OsReason>,
 }
 
@@ -124,8 +125,8 @@ impl Table {
     /// Tells the kernel of what has changed.
     #[inline]
     pub(super) fn update(&mut self, submitter: &Submitter<'_>) {
-        // Acquire pairs with the Release of the notes: what they tell of is in the list, or gone from it. What comes to the
-        // list later raises the flag later.
+        // Acquire pairs with the Release of the notes: what they tell of is in the list, or gone from it. What comes to
+        // the list later raises the flag later.
         if self.notes.is_changed.load(Acquire) {
             self.notes.is_changed.swap(false, Acquire);
             self.update_now(submitter);
@@ -146,7 +147,8 @@ impl Table {
         drop(pin);
     }
 
-    /// Empties the places of regions that are there no more, so that the kernel lets their pages go and the limit has room.
+    /// Empties the places of regions that are there no more, so that the kernel lets their pages go and the limit has
+    /// room.
     fn forget_what_went(&mut self, submitter: &Submitter<'_>, regions: &[Region]) {
         let mut listed = regions.iter().peekable();
         for index in 0..self.told.len() {
@@ -173,8 +175,8 @@ impl Table {
                 Ok(()) => *told = Some(*region),
                 Err(error) => return self.registration.reason = Some(reason_of(&error)),
             }
-            // Relaxed: a removal of the last region of this index came before the listing of this one, and one of this region
-            // comes after the pin.
+            // Relaxed: a removal of the last region of this index came before the listing of this one, and one of this
+            // region comes after the pin.
             self.notes.is_good[index].store(true, Relaxed);
         }
         self.registration.registered += 1;
@@ -184,8 +186,8 @@ impl Table {
 /// Puts this memory into a place of the ring's table, and takes out what was there; null for nothing.
 fn register(submitter: &Submitter<'_>, index: usize, start: *mut u8, len: usize) -> io::Result<()> {
     let memory = libc::iovec { iov_base: start.cast(), iov_len: len };
-    // SAFETY: a region that is pinned for the length of this call, in which the kernel takes hold of its OS pages. It keeps
-    // these, and uses the address for nothing but comparisons, so that it may go before it is taken out.
+    // SAFETY: a region that is pinned for the length of this call, in which the kernel takes hold of its OS pages. It
+    // keeps these, and uses the address for nothing but comparisons, so that it may go before it is taken out.
     unsafe { submitter.register_buffers_update(index as u32, &[memory], None) }
 }
 
