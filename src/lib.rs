@@ -121,7 +121,9 @@
 //!   has more than was prefilled, and looks after pools that do not decay, too; pools with [`Maintenance::Manual`] heed it
 //!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
 //!   other systems.
-//!
+//! - `io-uring-07`: on Linux, the module `io_uring_07`: provided buffers from a pool, and reads and writes on memory of a pool
+//!   that the ring knows, with the crate `io-uring` in version 0.7. `docs/io.md` in the repository shows how, and what becomes
+//!   of it where the system does not do its part. On other systems the feature changes nothing.
 //! - `compio-buf-08`: `IoBuf`, `IoBufMut` and `SetLen` of `compio-buf` 0.8 for [`PooledBuf`], `IoBuf` for
 //!   [`PooledBytes`], `IoVectoredBuf` for [`PooledChain`].
 //! - `compio-driver-012`: a `BufferAllocator` of `compio-driver` 0.12, so that compio's managed reads take their buffers
@@ -129,11 +131,10 @@
 //! - `tokio-uring-05`: on Linux, `IoBuf` and `IoBufMut` of `tokio-uring` 0.5. For `writev`, collect a chain's pieces.
 //! - `monoio-02`: on Linux, `IoBuf` and `IoBufMut` of `monoio` 0.2, and `IoVecBuf` for chains.
 //!
-//! The last four name the version they are for, so that another can be added beside it. The crates they are
-//! for do not state which Rust they need: those of compio 1.93 at least, the other two build with that of this crate.
-//! Each read of these runtimes lends the whole
-//! capacity for writing. With them, as with `Vec<u8>`, storing uninitialised bytes below the length through a slice of
-//! `MaybeUninit` breaks their contract.
+//! The last five name the version they are for, so that another can be added beside it. The crates they are
+//! for do not state which Rust they need: those of compio 1.93 at least, the others build with that of this crate.
+//! Each read of the four runtimes' crates lends the whole capacity for writing. With them, as with `Vec<u8>`, storing
+//! uninitialised bytes below the length through a slice of `MaybeUninit` breaks their contract.
 //!
 //! # Platforms
 //!
@@ -172,6 +173,9 @@ pub use crate::bytes::raw::RawBuf;
 pub use crate::bytes::regions::{InFlight, RegionPin, RegionWatch};
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
+// Modules of features; on some systems none.
+#[allow(unused_imports)]
+pub use crate::interop::*;
 pub use crate::memory::Memory;
 pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};
 pub use crate::memory::regions::{Region, RegionWatcher};
@@ -216,4 +220,8 @@ mod papers {
 
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
+
+    #[cfg(all(feature = "io-uring-07", target_os = "linux"))]
+    #[doc = include_str!("../docs/io.md")]
+    struct DirectAndRegistered;
 }

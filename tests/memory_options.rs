@@ -4,12 +4,15 @@
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/limits.rs"]
+mod limits;
 #[path = "support/smaps.rs"]
 mod smaps;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
+use limits::limit_locked_memory;
 use millpond::{
     BufferPool, BufferPoolBuilder, BuildError, Capacity, Error, HugePages, Memory, MemoryOption, Need, Node, PooledBuf,
     Recycled,
@@ -82,23 +85,6 @@ fn what_is_locked_goes_back_all_the_same() {
     assert_eq!(again.as_ptr(), place);
     assert!(again.iter().all(|&byte| byte == 0));
     drop(kept);
-}
-
-/// Lowers the limit on locked memory, also for root.
-fn limit_locked_memory(bytes: usize) {
-    const CAP_IPC_LOCK: u32 = 14;
-    const VERSION_3: u32 = 0x2008_0522;
-    #[repr(C)]
-    struct Header(u32, i32);
-    let (header, mut sets) = (Header(VERSION_3, 0), [[0_u32; 3]; 2]);
-    // SAFETY: a header and two sets of each kind, as version 3 has them.
-    assert_eq!(unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) }, 0);
-    sets[0][0] &= !(1 << CAP_IPC_LOCK);
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }, 0);
-    let limit = libc::rlimit { rlim_cur: bytes as u64, rlim_max: bytes as u64 };
-    // SAFETY: a limit that lives long enough.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }, 0);
 }
 
 #[test]

@@ -191,6 +191,12 @@ impl BufferPool {
         self.core.keeper()
     }
 
+    /// Whether what was written is wiped when it comes home.
+    #[cfg_attr(not(all(feature = "io-uring-07", target_os = "linux")), allow(dead_code, reason = "for copies"))]
+    pub(crate) fn wipes(&self) -> bool {
+        self.keeper().wipes()
+    }
+
     /// A buffer as requested, now.
     ///
     /// Takes no lock, allocates nothing and enters no kernel while the thread's cache holds a buffer of the class;

@@ -1,7 +1,7 @@
 //! `compare`: the same work with millpond, with other pools, with allocators, and with the least that could do it.
 //!
 //! Without the feature `rivals` only millpond, the floor and `Vec` on the system's allocator are there, and no row that
-//! waits: those need a runtime.
+//! waits: those need a runtime. Rows of `io_uring` are there with the feature `uring`.
 
 mod contender;
 mod contenders;
@@ -51,7 +51,8 @@ pub struct Options {
     /// Shorter turns and fewer rounds: seconds instead of minutes
     #[arg(long)]
     quick: bool,
-    /// Buffers that the handover rows pass in each round [default: as many as a turn takes]
+    /// Buffers that the handover rows pass in each round, and the uring rows read and receive [default: as many as a turn
+    /// takes; 4096 read, 1000000 received]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     buffers: Option<u64>,
     /// The most that millpond's pools may have, in each row; they wait for memory then, instead of failing. Rows that

@@ -12,6 +12,8 @@ mod pools;
 mod short;
 mod threads;
 mod touch;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+mod uring;
 #[cfg(feature = "rivals")]
 mod waiting;
 mod zeroed;
@@ -222,7 +224,7 @@ fn in_words(count: usize) -> String {
     if count == 1 { "1 thread".to_owned() } else { format!("{count} threads") }
 }
 
-/// All rows, in the order of the report. `buffers` is how many the handover rows pass in a round.
+/// All rows, in the order of the report. `buffers` is how many the handover rows pass in a round, and those of `io_uring`.
 pub fn all(buffers: Option<u64>) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(hit::rows());
@@ -241,5 +243,7 @@ pub fn all(buffers: Option<u64>) -> Vec<Row> {
     rows.extend(short::rows());
     rows.extend(pools::rows());
     rows.extend(objects::rows());
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    rows.extend(uring::rows(buffers));
     rows
 }
