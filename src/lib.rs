@@ -174,7 +174,7 @@ pub use crate::bytes::regions::{InFlight, RegionPin, RegionWatch};
 pub use crate::bytes::request::{Capacity, Recycled, Request};
 pub use crate::engine::batch::PooledBatch;
 // Modules of features; on some systems none.
-#[allow(unused_imports)]
+#[allow(unused_imports, unreachable_pub)]
 pub use crate::interop::*;
 pub use crate::memory::Memory;
 pub use crate::memory::options::{HugePages, MemoryOption, Need, Node, OsReason};

@@ -124,7 +124,7 @@ impl FixedBuffers {
         let place = self.table.place_of(&buf);
         // Lent for writing to its whole length, which raises its marks.
         let (start, len) = (buf.as_mut_ptr(), operation_len(&buf));
-        start.expose_provenance();
+        let _exposed = start.expose_provenance();
         let entry = match (place, file.into()) {
             (Some(place), File::Fd(fd)) => opcode::ReadFixed::new(fd, start, len, place).offset(offset).build(),
             (Some(place), File::Fixed(file)) => opcode::ReadFixed::new(file, start, len, place).offset(offset).build(),
@@ -142,7 +142,7 @@ impl FixedBuffers {
     pub fn write(&mut self, file: impl Into<File>, buf: PooledBuf, offset: u64) -> squeue::Entry {
         let place = self.table.place_of(&buf);
         let (start, len) = (buf.as_ptr(), operation_len(&buf));
-        start.expose_provenance();
+        let _exposed = start.expose_provenance();
         let entry = match (place, file.into()) {
             (Some(place), File::Fd(fd)) => opcode::WriteFixed::new(fd, start, len, place).offset(offset).build(),
             (Some(place), File::Fixed(file)) => opcode::WriteFixed::new(file, start, len, place).offset(offset).build(),
