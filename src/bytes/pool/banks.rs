@@ -291,12 +291,12 @@ fn who_waits_is_served_from_every_node() {
 
 /// Runs this on a thread of each node. Their caches are empty afterwards: a scope by itself waits for no thread's exit.
 fn on_each(work: impl Fn(u8) + Sync) {
+    let at = |bank| {
+        go_to(bank);
+        work(bank);
+    };
+    let at = &at;
     thread::scope(|scope| {
-        let at = |bank| {
-            go_to(bank);
-            work(bank);
-        };
-        let at = &at;
         let threads: Vec<_> = (0..BANKS).map(|bank| scope.spawn(move || at(bank))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
