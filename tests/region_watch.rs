@@ -351,7 +351,7 @@ fn the_model_knows_every_buffer_at_every_time() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         pool.trim(0);
-        model.assert_is(&pool);
+        model.assert_is(pool);
         assert!(pool.regions().is_empty());
         assert_eq!(model.added.load(SeqCst), model.removed.load(SeqCst));
         drop(watch);
