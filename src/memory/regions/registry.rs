@@ -5,7 +5,7 @@
 //! is gone. So each watcher hears of each region once that it came and then, once, that it went.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 use super::passes::Passes;
 use super::{Region, RegionWatcher, user_code};
@@ -18,6 +18,8 @@ use crate::panics;
 #[derive(Debug)]
 pub(crate) struct Registry {
     passes: Passes,
+    /// Sources that have been given a number.
+    owners: AtomicU32,
     list: ForkMutex<List>,
 }
 
@@ -28,8 +30,6 @@ struct List {
     lowest: usize,
     /// How many are kept.
     kept: usize,
-    /// Sources that have been given a number.
-    owners: u32,
     watches: Watches,
 }
 
@@ -114,8 +114,8 @@ impl Departure {
 
 impl Registry {
     pub(crate) fn new() -> Arc<Self> {
-        let list = List { entries: Vec::new(), lowest: 0, kept: 0, owners: 0, watches: Arc::new([]) };
-        Arc::new(Registry { passes: Passes::new(), list: ForkMutex::new(list) })
+        let list = List { entries: Vec::new(), lowest: 0, kept: 0, watches: Arc::new([]) };
+        Arc::new(Registry { passes: Passes::new(), owners: AtomicU32::new(0), list: ForkMutex::new(list) })
     }
 
     pub(crate) fn passes(&self) -> &Passes {
@@ -124,11 +124,8 @@ impl Registry {
 
     /// A number for a source.
     pub(in crate::memory) fn owner(&self) -> u32 {
-        // In the child of a fork that cannot tell, a source like others keeps memory for others.
-        self.list.lock().map_or(u32::MAX, |mut list| {
-            list.owners += 1;
-            list.owners
-        })
+        // Relaxed: no two get the same, and nothing else is to be learned from it.
+        self.owners.fetch_add(1, Relaxed)
     }
 
     /// Numbers a new region, and tells watchers. When this returns, it is listed and everybody knows.
