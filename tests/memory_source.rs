@@ -60,6 +60,23 @@ fn all_memory_is_of_the_source_and_goes_back_to_it() {
     }
 }
 
+/// The source says of what it took back that it is not zero.
+#[test]
+fn a_block_that_comes_back_dirty_is_zeroed() {
+    for size in sizes().filter(|&size| size < 2 << 20) {
+        let source = Arc::new(Counting { zeroes: false, ..Counting::default() });
+        let pool = over(&source).max_idle(0).build().unwrap();
+        // So that its region stays.
+        let (_other, mut buf) = (pool.get(size), pool.get(size));
+        buf.fill(3);
+        let place = buf.as_ptr();
+        drop(buf);
+        let again = pool.get(size);
+        assert_eq!(again.as_ptr(), place);
+        assert!(again.iter().all(|&byte| byte == 0), "{size}");
+    }
+}
+
 #[test]
 fn alignments_above_and_below_the_granule_hold() {
     for alignment in [8, 4096, 64 << 10] {
