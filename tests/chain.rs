@@ -1,7 +1,7 @@
 //! Chains: what they hold, what writers see of them, and when their pieces go home.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use millpond::{BufferPool, Capacity, ChainWriter, Error, PooledBytes, PooledChain};
@@ -290,6 +290,7 @@ fn a_writer_whose_pool_is_spent_says_so_and_keeps_what_it_has() {
 #[test]
 #[cfg(not(miri))]
 fn a_large_message_arrives_whole_from_small_buffers() {
+    use std::io::Read;
     use std::net::{Shutdown, TcpListener, TcpStream};
 
     const LARGE: usize = 16 << 20;

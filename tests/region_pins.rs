@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millpond::{BufferPool, BufferPoolBuilder, Maintenance, Memory, PooledBuf, Recycled, Region, Zeroing};
+use millpond::{BufferPool, BufferPoolBuilder, Maintenance, Memory, PooledBuf, Recycled, Zeroing};
 use sources::Counting;
 
 /// Small ones that keep their pages, large ones that give them back one by one, and mappings of their own.
@@ -66,7 +66,7 @@ fn pages_stay_resident_until_the_last_pin_goes() {
         // Of a region that is not all given up.
         let last = bufs.pop().unwrap();
         let regions = pool.regions();
-        let resident = |regions: &[Region]| regions.iter().map(resident_bytes).sum::<usize>();
+        let resident = |regions: &[millpond::Region]| regions.iter().map(resident_bytes).sum::<usize>();
         let before = resident(&regions);
         let (first, second) = (pool.pin_regions(), pool.pin_regions());
         drop(bufs);
@@ -85,7 +85,7 @@ fn pages_stay_resident_until_the_last_pin_goes() {
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
-fn resident_bytes(region: &Region) -> usize {
+fn resident_bytes(region: &millpond::Region) -> usize {
     let mut pages = vec![0_u8; region.len() / 4096];
     // SAFETY: there is room for a byte for each page.
     let result = unsafe { libc::mincore(region.as_ptr().cast(), region.len(), pages.as_mut_ptr()) };

@@ -108,7 +108,7 @@ mod tests {
         first.push([1, 2]);
         let place = first.as_ptr();
         lists.keep(first);
-        assert_eq!(lists.bytes(), ROOM * 16);
+        assert_eq!(lists.bytes(), ROOM * size_of::<[usize; 2]>());
         let second = list(&lists, LEAST);
         assert_eq!((second.as_ptr(), second.len(), second.capacity()), (place, 0, ROOM));
         assert_eq!(lists.bytes(), 0);
@@ -129,7 +129,7 @@ mod tests {
         let lists = Lists::new();
         let many: Vec<_> = (0..20).map(|_| list(&lists, ROOM)).collect();
         many.into_iter().for_each(|list| lists.keep(list));
-        assert_eq!(lists.bytes(), lists.places.len() * ROOM * 16);
+        assert_eq!(lists.bytes(), lists.places.len() * ROOM * size_of::<[usize; 2]>());
         lists.clear();
         assert_eq!(lists.bytes(), 0);
     }

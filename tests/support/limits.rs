@@ -12,7 +12,7 @@ pub(crate) fn limit_locked_memory(bytes: usize) {
     sets[0][0] &= !(1 << CAP_IPC_LOCK);
     // SAFETY: as above.
     assert_eq!(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }, 0);
-    let limit = libc::rlimit { rlim_cur: bytes as u64, rlim_max: bytes as u64 };
+    let limit = libc::rlimit { rlim_cur: bytes as libc::rlim_t, rlim_max: bytes as libc::rlim_t };
     // SAFETY: a limit that lives long enough.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }, 0);
 }

@@ -65,5 +65,6 @@ pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize, _align: usize) {
 pub(super) fn total_memory() -> Option<usize> {
     // SAFETY: a plain query.
     let pages = usize::try_from(unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) }).ok()?;
-    pages.checked_mul(super::page_size())
+    // More than a 32-bit program can use.
+    Some(pages.saturating_mul(super::page_size()))
 }
