@@ -8,7 +8,8 @@ use millpond::{BufferPool, Capacity, PooledBuf, RawBuf, Zeroing};
 #[test]
 fn a_buffer_is_the_same_afterwards() {
     let pool = BufferPool::new();
-    for len in [0, 1, 100, 5000, 200_000, 3 << 20, (64 << 20) + 1] {
+    for len in [0, 1, 100, 5000, 200_000, 3 << 20, (64 << 20) + 1].into_iter().filter(|&len| !cfg!(miri) || len <= 5000)
+    {
         let mut buf = pool.get(len);
         buf.iter_mut().step_by(97).for_each(|byte| *byte = 9);
         let (place, region, capacity, copy) = (buf.as_ptr(), buf.region(), buf.capacity(), buf.to_vec());
