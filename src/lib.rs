@@ -164,6 +164,7 @@ mod object;
 mod panics;
 mod policy;
 mod sync;
+mod tell;
 
 pub use crate::bytes::buf::PooledBuf;
 pub use crate::bytes::chain::{ChainWriter, PooledChain};
@@ -200,10 +201,36 @@ pub mod compio_driver_012 {
     pub use crate::interop::compio_driver::{PooledAllocator, Shared, StaticPool};
 }
 
+/// What the feature `futures-io-03` adds, beside the traits: reads into pooled buffers.
+#[cfg(feature = "futures-io-03")]
+pub mod futures_io_03 {
+    pub use crate::interop::futures_io::{poll_read_buf, read_buf};
+}
+
+/// What the feature `metrics-024` adds: the numbers of pools for the facade `metrics`.
+#[cfg(feature = "metrics-024")]
+pub mod metrics_024 {
+    pub use crate::interop::metrics::PoolExporter;
+    pub use crate::interop::watched::Observe;
+}
+
 /// What the feature `monoio-02` adds on Linux, beside the traits: chains as lists that monoio writes.
 #[cfg(all(feature = "monoio-02", target_os = "linux"))]
 pub mod monoio_02 {
     pub use crate::interop::monoio::Iovecs;
+}
+
+/// What the feature `prometheus-client-025` adds: the numbers of pools as a collector.
+#[cfg(feature = "prometheus-client-025")]
+pub mod prometheus_client_025 {
+    pub use crate::interop::prometheus_client::PoolCollector;
+    pub use crate::interop::watched::Observe;
+}
+
+/// What the feature `serde` adds, beside the traits.
+#[cfg(feature = "serde")]
+pub mod serde {
+    pub use crate::interop::serde::shared;
 }
 
 /// Runs the examples of the papers as tests.

@@ -34,6 +34,8 @@ pub(crate) use attention::Reach;
 use decay::Past;
 pub(crate) use decay::QUARTERS;
 pub(crate) use life::CoreRef;
+#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+pub(crate) use life::WholeRef;
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;

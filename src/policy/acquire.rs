@@ -13,6 +13,7 @@ use crate::engine::core::Core;
 use crate::panics;
 use crate::policy::budget::{Demand, Grant, Node, Place, Stood, fetch, leave, stand};
 use crate::policy::error::Error;
+use crate::policy::told::{self, Waiting};
 
 /// A handle on its way: what [`acquire`](crate::BufferPool::acquire) and
 /// [`acquire_many`](crate::BufferPool::acquire_many) return.
@@ -45,6 +46,7 @@ use crate::policy::error::Error;
 pub struct Acquire<H: Awaited> {
     order: H::Order,
     state: State,
+    waiting: Waiting,
 }
 
 enum State {
@@ -70,6 +72,7 @@ pub struct Site<'a> {
 
 pub(crate) mod sealed {
     use super::{Demand, Error, Grant, Site};
+    use crate::tell::Name;
 
     /// A handle, or a batch, and how it is come by.
     pub trait Deliver: Sized {
@@ -93,6 +96,9 @@ pub(crate) mod sealed {
 
         /// The handle, from what was granted. None: it was not enough, and the order knows better now.
         fn redeem(order: &mut Self::Order, grant: Grant) -> Option<Result<Self, Error>>;
+
+        /// What the pool is called.
+        fn name(order: &Self::Order) -> &Name;
 
         /// What was asked for, in bytes or values.
         fn requested(order: &Self::Order) -> usize;
@@ -182,7 +188,7 @@ impl Site<'_> {
 
 impl<H: Awaited> Acquire<H> {
     pub(crate) fn new(order: H::Order) -> Self {
-        Acquire { order, state: State::New }
+        Acquire { order, state: State::New, waiting: Waiting::default() }
     }
 
     /// Blocks this thread until the request is served.
@@ -225,7 +231,7 @@ impl<H: Awaited> Acquire<H> {
     fn block(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
         if let Some(result) = self.serve_at_once() {
             panics::resume();
-            return result;
+            return result.inspect_err(|error| told::refused(H::name(&self.order), error));
         }
         self.state = State::Refused;
         self.park(time)
@@ -244,7 +250,9 @@ impl<H: Awaited> Acquire<H> {
             };
             match deadline.saturating_duration_since(Instant::now()) {
                 Duration::ZERO => {
-                    return Err(Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() });
+                    let timed_out = Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() };
+                    told::refused(H::name(&self.order), &timed_out);
+                    return Err(timed_out);
                 }
                 left => thread::park_timeout(left),
             }
@@ -311,8 +319,12 @@ impl<H: Awaited> Future for Acquire<H> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let polled = this.step(context.waker());
-        if polled.is_ready() {
-            this.state = State::Done;
+        match &polled {
+            Poll::Ready(result) => {
+                this.state = State::Done;
+                this.waiting.end(H::name(&this.order), result.as_ref().err());
+            }
+            Poll::Pending => this.waiting.begin(H::name(&this.order), H::requested(&this.order)),
         }
         // What values that gave way panicked.
         panics::resume();
@@ -327,6 +339,7 @@ impl<H: Awaited> Drop for Acquire<H> {
     fn drop(&mut self) {
         if let State::Waits(place) = self.state {
             leave(H::site(&self.order), place);
+            self.waiting.give_up(H::name(&self.order));
             panics::resume();
         }
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::memory::os::psi::{Psi, Stalls};
 use crate::policy::beat::Beat;
 use crate::policy::pressure::Pressure;
+use crate::policy::told;
 
 /// Percent of the time that somebody waits, from which a level is in effect.
 const ENTERED_AT: f32 = 10.0;
@@ -55,10 +56,16 @@ impl Gauge {
     pub(crate) fn level(&self, now: Instant) -> Option<Pressure> {
         // Somebody reads at this moment, or did when this process was forked: then none is known until the next look.
         let mut level = self.level.try_lock().ok()?;
+        let before = *level;
         if self.beat.take(now) > 0 {
             *level = self.psi.read().and_then(|stalls| judge(*level, stalls));
         }
-        *level
+        let after = *level;
+        drop(level);
+        if after != before {
+            told::kernel_says(after);
+        }
+        after
     }
 }
 
