@@ -3,12 +3,14 @@
 //! They are held so that they go as they would otherwise: an exporter keeps neither a pool open nor its idle memory.
 
 use std::fmt;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bytes::pool::{self, BufferPool, ByteKeeper};
 use crate::engine::core::{Keeper, WholeRef};
 use crate::object::pool::{self as values, ObjectKeeper, Pool};
 use crate::object::reuse::Reuse;
+use crate::panics;
 use crate::policy::stats::Stats;
 
 /// Pools whose numbers can be exported: [`BufferPool`] and [`Pool`]. Sealed.
@@ -112,16 +114,21 @@ impl Pools {
     /// What there is to be said of each, in the order in which they were added. Pools of which nothing is left are
     /// told of for the last time.
     pub(super) fn sample(&self) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        self.lock().retain_mut(|watched| {
+        let (mut samples, mut gone) = (Vec::new(), Vec::new());
+        let mut pools = self.lock();
+        for mut watched in mem::take(&mut *pools) {
             // Before the statistics, which then are the last.
             let is_abandoned = watched.probe.is_abandoned();
             let now = watched.probe.stats();
             let is_left = !is_abandoned || now.footprint > 0;
-            let before = std::mem::replace(&mut watched.last, now.clone());
+            let before = mem::replace(&mut watched.last, now.clone());
             samples.push(Sample { label: watched.label.clone(), now, before });
-            is_left
-        });
+            if is_left { &mut *pools } else { &mut gone }.push(watched);
+        }
+        // Without the lock: the last hold of a pool drops what it makes values with, which is user code.
+        drop(pools);
+        drop(gone);
+        panics::resume();
         samples
     }
 

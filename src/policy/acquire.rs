@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -238,23 +238,28 @@ impl<H: Awaited> Acquire<H> {
     }
 
     fn park(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let bell = Arc::new(Bell { thread: thread::current(), has_rung: AtomicBool::new(false) });
+        let waker = Waker::from(bell.clone());
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
                 return result;
             }
-            let Some((began, deadline)) = time else {
-                thread::park();
-                continue;
-            };
-            match deadline.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => {
-                    let timed_out = Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() };
-                    told::refused(H::name(&self.order), &timed_out);
-                    return Err(timed_out);
+            // Acquire pairs with the bell's Release: what was granted is there.
+            while !bell.has_rung.swap(false, Ordering::Acquire) {
+                let Some((began, deadline)) = time else {
+                    thread::park();
+                    continue;
+                };
+                match deadline.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => {
+                        let timed_out =
+                            Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() };
+                        told::refused(H::name(&self.order), &timed_out);
+                        return Err(timed_out);
+                    }
+                    left => thread::park_timeout(left),
                 }
-                left => thread::park_timeout(left),
             }
         }
     }
@@ -356,15 +361,20 @@ impl<H: Awaited> fmt::Debug for Acquire<H> {
     }
 }
 
-/// Wakes a blocked thread.
-struct Unpark(Thread);
+/// Wakes a blocked thread. It notes that it did: user code that runs after the thread came to stand in line may park, too,
+/// and so use up what `unpark` left.
+struct Bell {
+    thread: Thread,
+    has_rung: AtomicBool,
+}
 
-impl Wake for Unpark {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.has_rung.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }

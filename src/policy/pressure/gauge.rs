@@ -141,6 +141,35 @@ mod tests {
         assert_eq!(rig.at(4.0, 4.0), None);
     }
 
+    #[cfg(feature = "tracing-01")]
+    #[test]
+    fn changes_of_the_level_are_told_when_nothing_is_locked() {
+        use std::sync::Arc;
+
+        use tracing_01::subscriber;
+        use tracing_subscriber::layer::{Context, SubscriberExt};
+
+        /// Looks at the gauge for each event, which finds no level while it is locked.
+        struct Looks(Arc<Rig>, Arc<Mutex<Vec<Option<Pressure>>>>);
+
+        impl<S: tracing_01::Subscriber> tracing_subscriber::Layer<S> for Looks {
+            fn on_event(&self, event: &tracing_01::Event<'_>, _: Context<'_, S>) {
+                assert_eq!(*event.metadata().level(), tracing_01::Level::INFO);
+                self.1.lock().unwrap().push(self.0.gauge.level(self.0.now));
+            }
+        }
+
+        let (rig, seen) = (Arc::new(Rig::new("psi-told")), Arc::default());
+        let subscriber = tracing_subscriber::registry().with(Looks(rig.clone(), Arc::clone(&seen)));
+        subscriber::with_default(subscriber, || {
+            for (second, some) in (1..).zip([0.0, 20.0, 20.0, 20.0, 1.0, 1.0]) {
+                rig.says(some, some);
+                rig.gauge.level(rig.now + READ_EVERY * second);
+            }
+        });
+        assert_eq!(*seen.lock().unwrap(), [Some(Critical), None]);
+    }
+
     #[test]
     fn a_share_about_a_bound_does_not_make_levels_flap() {
         let mut rig = Rig::new("psi-flapping");
