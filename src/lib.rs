@@ -131,8 +131,23 @@
 //! - `tokio-uring-05`: on Linux, `IoBuf` and `IoBufMut` of `tokio-uring` 0.5. For `writev`, collect a chain's pieces.
 //! - `monoio-02`: on Linux, `IoBuf` and `IoBufMut` of `monoio` 0.2, and `IoVecBuf` for chains.
 //!
-//! The last five name the version they are for, so that another can be added beside it. The crates they are
-//! for do not state which Rust they need: those of compio 1.93 at least, the others build with that of this crate.
+//! - `futures-io-03`: `AsyncWrite` of `futures-io` 0.3 for [`PooledBuf`], `AsyncRead` and `AsyncBufRead` for
+//!   [`PooledBytes`] and [`PooledChain`], and the module `futures_io_03` with reads into a [`PooledBuf`]. (For tokio's readers
+//!   and writers `bytes` is enough.)
+//! - `http-body`: `Body` of `http-body` 1 for [`PooledBytes`] and [`PooledChain`], whose pieces go home as they are sent. With
+//!   `bytes` alone, bodies of other crates take [`PooledBytes`], such as `http_body_util::Full`. Enables `bytes`.
+//! - `serde`: [`BufferPool`] is a `DeserializeSeed` for [`PooledBuf`]; `Serialize` for [`PooledBuf`] and [`PooledBytes`]; the
+//!   module `serde` for fields of the shared pool.
+//! - `stable_deref_trait`: `StableDeref` for [`PooledBuf`], [`PooledBytes`], [`Pooled`], [`PooledArc`] and [`PooledSlice`],
+//!   `CloneStableDeref` for the shared ones, for types that borrow from what they own.
+//! - `zeroize`: `Zeroize` for [`PooledBuf`], [`Pooled`] and [`PooledBatch`], and so `Zeroizing` and secrecy's `SecretBox`.
+//! - `metrics-024`, `prometheus-client-025`: what pools have done and hold, for the facade `metrics` 0.24 and as a collector of
+//!   `prometheus-client` 0.25, in modules of these names. `tracing-01`: events of `tracing` 0.1 where pools refuse, wait or give
+//!   back. None of them costs a hit an instruction. `docs/observe.md` in the repository has names, labels and fields.
+//!
+//! Features whose names end in a version are for that version alone, so that another can be added beside it; the
+//! other crates are above 1.0. Two do not state which Rust they need: those of compio 1.93 at least. All the others build with
+//! that of this crate.
 //! Each read of the four runtimes' crates lends the whole capacity for writing. With them, as with `Vec<u8>`, storing
 //! uninitialised bytes below the length through a slice of `MaybeUninit` breaks their contract.
 //!
@@ -247,6 +262,10 @@ mod papers {
 
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
+
+    #[cfg(all(feature = "metrics-024", feature = "prometheus-client-025"))]
+    #[doc = include_str!("../docs/observe.md")]
+    struct Observing;
 
     #[cfg(all(feature = "io-uring-07", target_os = "linux"))]
     #[doc = include_str!("../docs/io.md")]
