@@ -1,4 +1,5 @@
-//! What other libraries need of buffers, one file or folder for each, behind a feature that names its version.
+//! What other libraries need of buffers and pools, one file or folder for each, behind a feature, which below 1.0 names the
+//! version.
 
 #[cfg(feature = "compio-buf-08")]
 mod compio_buf;

@@ -29,13 +29,6 @@ impl<K: Keeper> Drop for Handle<K> {
 }
 
 impl Core {
-    /// Whether no handle is left.
-    #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
-    pub(crate) fn is_abandoned(&self) -> bool {
-        // Relaxed: whoever asks may be late.
-        self.counts.handles.load(Relaxed) == 0
-    }
-
     /// Retires all idle slots, cuts all attachments, and lets nothing lie idle any more. May be called more than once,
     /// and by several threads.
     pub(super) fn shut(&self) {
@@ -102,31 +95,6 @@ pub(crate) struct CoreRef(NonNull<Core>);
 unsafe impl Send for CoreRef {}
 // SAFETY: as above.
 unsafe impl Sync for CoreRef {}
-
-/// The same for who knows the face.
-#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
-pub(crate) struct WholeRef<K> {
-    core: CoreRef,
-    face: std::marker::PhantomData<fn() -> K>,
-}
-
-#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
-impl<K: Keeper> Handle<K> {
-    /// A hold that does not keep the pool open.
-    pub(crate) fn hold_whole(&self) -> WholeRef<K> {
-        WholeRef { core: self.core().hold(), face: std::marker::PhantomData }
-    }
-}
-
-#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
-impl<K> Deref for WholeRef<K> {
-    type Target = super::CoreOf<K>;
-
-    fn deref(&self) -> &super::CoreOf<K> {
-        // SAFETY: it holds the core, which a handle of this face gave, and whose pointer was made from one to the whole.
-        unsafe { self.core.0.cast().as_ref() }
-    }
-}
 
 impl CoreRef {
     pub(crate) fn is(&self, core: *const Core) -> bool {
