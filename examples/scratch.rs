@@ -92,7 +92,7 @@ fn main() {
 mod tests {
     use super::*;
 
-    const FEW: usize = 200;
+    const FEW: usize = 40;
 
     /// Runs this with a pool on four threads; what it did, and the pool.
     fn on_four(work: impl FnOnce(&BufferPool) -> Histogram + Send) -> (Histogram, BufferPool) {

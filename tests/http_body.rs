@@ -51,6 +51,7 @@ async fn get(address: SocketAddr, paths: &[&str], pool: &BufferPool) -> Vec<(Opt
     let mut got = Vec::new();
     for path in paths {
         let request = Request::get(*path).header("host", "localhost").body(PooledBytes::new()).unwrap();
+        sender.ready().await.unwrap();
         let mut response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let announced = response.body().size_hint().exact();
