@@ -131,8 +131,23 @@
 //! - `tokio-uring-05`: on Linux, `IoBuf` and `IoBufMut` of `tokio-uring` 0.5. For `writev`, collect a chain's pieces.
 //! - `monoio-02`: on Linux, `IoBuf` and `IoBufMut` of `monoio` 0.2, and `IoVecBuf` for chains.
 //!
-//! The last five name the version they are for, so that another can be added beside it. The crates they are
-//! for do not state which Rust they need: those of compio 1.93 at least, the others build with that of this crate.
+//! - `futures-io-03`: `AsyncWrite` of `futures-io` 0.3 for [`PooledBuf`], `AsyncRead` and `AsyncBufRead` for
+//!   [`PooledBytes`] and [`PooledChain`], and the module `futures_io_03` with reads into a [`PooledBuf`]. (For tokio's readers
+//!   and writers `bytes` is enough.)
+//! - `http-body`: `Body` of `http-body` 1 for [`PooledBytes`] and [`PooledChain`], whose pieces go home as they are sent. With
+//!   `bytes` alone, bodies of other crates take [`PooledBytes`], such as `http_body_util::Full`. Enables `bytes`.
+//! - `serde`: [`BufferPool`] is a `DeserializeSeed` for [`PooledBuf`]; `Serialize` for [`PooledBuf`] and [`PooledBytes`]; the
+//!   module `serde` for fields of the shared pool.
+//! - `stable_deref_trait`: `StableDeref` for [`PooledBuf`], [`PooledBytes`], [`Pooled`], [`PooledArc`] and [`PooledSlice`],
+//!   `CloneStableDeref` for the shared ones, for types that borrow from what they own.
+//! - `zeroize`: `Zeroize` for [`PooledBuf`], [`Pooled`] and [`PooledBatch`], and so `Zeroizing` and secrecy's `SecretBox`.
+//! - `metrics-024`, `prometheus-client-025`: what pools have done and hold, for the facade `metrics` 0.24 and as a collector of
+//!   `prometheus-client` 0.25, in modules of these names. `tracing-01`: events of `tracing` 0.1 where pools refuse, wait or give
+//!   back. None of them costs a hit an instruction. `docs/observe.md` in the repository has names, labels and fields.
+//!
+//! Features whose names end in a version are for that version alone, so that another can be added beside it; the
+//! other crates are above 1.0. Two do not state which Rust they need: those of compio 1.93 at least. All the others build with
+//! that of this crate.
 //! Each read of the four runtimes' crates lends the whole capacity for writing. With them, as with `Vec<u8>`, storing
 //! uninitialised bytes below the length through a slice of `MaybeUninit` breaks their contract.
 //!
@@ -164,6 +179,7 @@ mod object;
 mod panics;
 mod policy;
 mod sync;
+mod tell;
 
 pub use crate::bytes::buf::PooledBuf;
 pub use crate::bytes::chain::{ChainWriter, PooledChain};
@@ -200,10 +216,36 @@ pub mod compio_driver_012 {
     pub use crate::interop::compio_driver::{PooledAllocator, Shared, StaticPool};
 }
 
+/// What the feature `futures-io-03` adds, beside the traits: reads into pooled buffers.
+#[cfg(feature = "futures-io-03")]
+pub mod futures_io_03 {
+    pub use crate::interop::futures_io::{poll_read_buf, read_buf};
+}
+
+/// What the feature `metrics-024` adds: the numbers of pools for the facade `metrics`.
+#[cfg(feature = "metrics-024")]
+pub mod metrics_024 {
+    pub use crate::interop::metrics::PoolExporter;
+    pub use crate::interop::watched::Observe;
+}
+
 /// What the feature `monoio-02` adds on Linux, beside the traits: chains as lists that monoio writes.
 #[cfg(all(feature = "monoio-02", target_os = "linux"))]
 pub mod monoio_02 {
     pub use crate::interop::monoio::Iovecs;
+}
+
+/// What the feature `prometheus-client-025` adds: the numbers of pools as a collector.
+#[cfg(feature = "prometheus-client-025")]
+pub mod prometheus_client_025 {
+    pub use crate::interop::prometheus_client::PoolCollector;
+    pub use crate::interop::watched::Observe;
+}
+
+/// What the feature `serde` adds, beside the traits.
+#[cfg(feature = "serde")]
+pub mod serde {
+    pub use crate::interop::serde::shared;
 }
 
 /// Runs the examples of the papers as tests.
@@ -220,6 +262,10 @@ mod papers {
 
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
+
+    #[cfg(all(feature = "metrics-024", feature = "prometheus-client-025"))]
+    #[doc = include_str!("../docs/observe.md")]
+    struct Observing;
 
     #[cfg(all(feature = "io-uring-07", target_os = "linux"))]
     #[doc = include_str!("../docs/io.md")]

@@ -1,17 +1,20 @@
 //! The traits of the `bytes` crate, with the readers and writers that use them.
 #![cfg(feature = "bytes")]
+#![allow(unsafe_code)] // Sets the length that a reader has filled.
 
 #[path = "support/identities.rs"]
 mod identities;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use bytes::{Buf, BufMut, Bytes};
 use identities::assert_identities;
 use millpond::{BufferPool, Capacity, PooledBuf, PooledBytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, duplex};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
@@ -31,6 +34,38 @@ fn tokio_reads_until_the_buffer_is_full_and_then_reads_nothing() {
         assert_eq!(input.read_buf(&mut buf).await.unwrap(), 0, "the end itself");
         assert_eq!(buf[..], [7; 20]);
     });
+}
+
+/// One read for who polls, into the room behind the last byte, without initialising it.
+fn poll_read(reader: &mut (impl AsyncRead + Unpin), buf: &mut PooledBuf) -> Poll<usize> {
+    let mut room = ReadBuf::uninit(buf.spare_capacity_mut());
+    let polled = Pin::new(reader).poll_read(&mut Context::from_waker(Waker::noop()), &mut room);
+    let count = room.filled().len();
+    let len = buf.len() + count;
+    // SAFETY: the reader has filled so many bytes of the room, which `ReadBuf` sees to.
+    unsafe { buf.set_len(len) };
+    polled.map(|result| result.map(|()| count).unwrap())
+}
+
+#[test]
+fn tokio_reads_into_spare_capacity_for_who_polls() {
+    let pool = BufferPool::builder().size_classes([16, 64]).alignment(16).build().unwrap();
+    block_on(async {
+        let (mut near, mut far) = duplex(10);
+        let mut buf = pool.copy_from(b"head");
+        assert_eq!(poll_read(&mut far, &mut buf), Poll::Pending);
+        assert_eq!(buf[..], *b"head");
+        near.write_all(b"0123456789").await.unwrap();
+        assert_eq!(poll_read(&mut far, &mut buf), Poll::Ready(10));
+        near.write_all(b"abcdef").await.unwrap();
+        assert_eq!(poll_read(&mut far, &mut buf), Poll::Ready(2), "as much as there is room for");
+        assert_eq!(poll_read(&mut far, &mut buf), Poll::Ready(0), "full reads as the end");
+        buf.reserve(1);
+        assert_eq!(poll_read(&mut far, &mut buf), Poll::Ready(4));
+        assert_eq!(buf[..], *b"head0123456789abcdef");
+    });
+    // Nobody knows what was written there: the next user gets zeroes all the same.
+    assert_eq!(pool.get(64)[..], [0; 64]);
 }
 
 #[test]

@@ -154,6 +154,13 @@ impl PooledChain {
         places.map(|(place, piece)| *place = IoSlice::new(piece)).count()
     }
 
+    /// Takes the first piece off. Costs nothing.
+    pub fn pop_front(&mut self) -> Option<PooledBytes> {
+        let piece = self.pieces.pop_front()?;
+        self.len -= piece.len();
+        Some(piece)
+    }
+
     /// Drops the first `count` bytes. Pieces that end with them go home now.
     ///
     /// # Panics

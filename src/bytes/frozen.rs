@@ -128,7 +128,7 @@ impl PooledBytes {
     /// Drops the first `count` bytes. The buffer stays out.
     #[inline]
     #[track_caller]
-    pub(in crate::bytes) fn skip(&mut self, count: usize) {
+    pub(crate) fn skip(&mut self, count: usize) {
         assert!(count <= self.len, "advanced by {count} of {} bytes", self.len);
         // SAFETY: checked above.
         unsafe { self.narrow(count, self.len - count) };

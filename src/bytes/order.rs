@@ -15,6 +15,7 @@ use crate::policy::acquire::sealed::Deliver;
 use crate::policy::budget::{Amount, Demand, Grant};
 use crate::policy::builder::Overflow;
 use crate::policy::error::Error;
+use crate::tell::Name;
 
 /// A request for one buffer.
 #[derive(Debug)]
@@ -106,6 +107,10 @@ impl Deliver for PooledBuf {
         Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
     }
 
+    fn name(order: &One) -> &Name {
+        order.core.keeper().name()
+    }
+
     fn requested(order: &One) -> usize {
         order.wish.capacity()
     }
@@ -136,6 +141,10 @@ impl Deliver for PooledBatch<PooledBuf> {
 
     fn redeem(order: &mut Many, grant: Grant) -> Option<Result<Self, Error>> {
         Some(many::redeem(&order.core, &order.wishes, grant))
+    }
+
+    fn name(order: &Many) -> &Name {
+        order.core.keeper().name()
     }
 
     fn requested(order: &Many) -> usize {

@@ -29,6 +29,8 @@ use crate::policy::eviction::Eviction;
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
+use crate::policy::told;
+use crate::tell::Name;
 
 pub(crate) use keeper::ByteKeeper;
 
@@ -135,7 +137,8 @@ impl BufferPool {
         let idle = |block: &Layout| StoreConfig { weight: block.size(), keeping: Keeping::Idle };
         let nothing = StoreConfig { weight: os::page_size(), keeping: Keeping::Nothing };
         let stores: Vec<_> = blocks.iter().map(idle).chain([nothing, nothing]).collect();
-        let plan = options.memory.plan().map_err(|denial| BuildError::of_denial(denial, os::page_size()))?;
+        let name = Name::new(options.name);
+        let plan = options.memory.plan(&name).map_err(|denial| BuildError::of_denial(denial, os::page_size()))?;
         let banks = options.memory.banks();
         let plans = Vec::from_iter((0..banks).map(|bank| options.memory.plan_on(Bank(bank as u8), plan.as_ref())));
         let apart = Memory::APART;
@@ -155,8 +158,9 @@ impl BufferPool {
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
             waits: Arc::new(Waits::new()),
-            upkeep: Upkeep::new(options.decay),
+            upkeep: Upkeep::new(options.decay, &name),
             lists: Lists::new(),
+            name,
             builder: builder.clone(),
         };
         // Returns that wipe are slow, so gets of such a pool need not be fast; see `lane_home`.
@@ -187,8 +191,18 @@ impl BufferPool {
         stocked
     }
 
+    #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+    pub(crate) fn handle(&self) -> &Handle<ByteKeeper> {
+        &self.core
+    }
+
     pub(super) fn keeper(&self) -> &ByteKeeper {
         self.core.keeper()
+    }
+
+    #[cfg_attr(not(all(feature = "io-uring-07", feature = "tracing-01")), allow(dead_code, reason = "for events"))]
+    pub(crate) fn name(&self) -> &Name {
+        self.keeper().name()
     }
 
     /// Whether what was written is wiped when it comes home.
@@ -247,7 +261,7 @@ impl BufferPool {
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
         let taken = match taken::hit(&self.core, request.capacity()) {
             Some(taken) => taken,
-            None => taken::obtain(&self.core, request.capacity(), want(request))?,
+            None => obtain(&self.core, request.capacity(), want(request))?,
         };
         Ok(PooledBuf::requested(taken, request))
     }
@@ -285,7 +299,8 @@ impl BufferPool {
         &self,
         requests: impl IntoIterator<Item = R>,
     ) -> Result<PooledBatch<PooledBuf>, Error> {
-        many::get(&self.core, requests, self.keeper().overflow)
+        let got = many::get(&self.core, requests, self.keeper().overflow);
+        got.inspect_err(|error| told::refused(&self.keeper().name, error))
     }
 
     /// A buffer as requested, when it is its turn: waits in line while the budget is spent. See [`Acquire`].
@@ -341,7 +356,9 @@ impl BufferPool {
     /// ```
     pub fn trim(&self, keep_bytes: usize) -> usize {
         self.keeper().lists.clear();
-        self.core.core().trim(keep_bytes)
+        let freed = self.core.core().trim(keep_bytes);
+        told::trimmed(&self.keeper().name, keep_bytes, freed);
+        freed
     }
 
     /// Looks after idle memory now, if a quarter of the [decay](BufferPoolBuilder::decay) interval has passed since that was done
@@ -400,7 +417,9 @@ impl BufferPool {
     /// ```
     pub fn pressure(&self, level: Pressure) -> usize {
         self.keeper().lists.clear();
-        level.relieve(self.core.core())
+        let freed = level.relieve(self.core.core());
+        told::relieved(&self.keeper().name, level, freed);
+        freed
     }
 
     /// A buffer with a copy of these bytes.
@@ -475,25 +494,26 @@ impl BufferPool {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let core = self.core.core();
-        let keeper = self.keeper();
-        let class = |(class, &size): (usize, &usize)| ClassStats::new(size, self.block_size(size), &core.stats(class));
-        let classes = keeper.classes.sizes().iter().enumerate().map(class).collect();
-        let slack: usize = keeper.sources.iter().map(BlockSource::overhead).sum();
-        let besides = Besides {
-            oversize: core.stats(keeper.oversize()),
-            unpooled: core.stats(keeper.unpooled()),
-            waits: &keeper.waits,
-            waiters: keeper.leaf.count_waits(&keeper.waits),
-            overhead: slack + keeper.lists.bytes() + keeper.registry.bytes() + core.overhead(),
-            plan: keeper.plan.as_deref(),
-        };
-        Stats::of_bytes(classes, &besides)
+        stats(&self.core)
     }
+}
 
-    fn block_size(&self, class: usize) -> usize {
-        class.next_multiple_of(self.keeper().alignment)
-    }
+/// As [`BufferPool::stats`], also when no handle is left.
+pub(crate) fn stats(core: &ByteCore) -> Stats {
+    let (core, keeper) = (core.core(), core.keeper());
+    let block = |class: usize| class.next_multiple_of(keeper.alignment);
+    let class = |(class, &size): (usize, &usize)| ClassStats::new(size, block(size), &core.stats(class));
+    let classes = keeper.classes.sizes().iter().enumerate().map(class).collect();
+    let slack: usize = keeper.sources.iter().map(BlockSource::overhead).sum();
+    let besides = Besides {
+        oversize: core.stats(keeper.oversize()),
+        unpooled: core.stats(keeper.unpooled()),
+        waits: &keeper.waits,
+        waiters: keeper.leaf.count_waits(&keeper.waits),
+        overhead: slack + keeper.lists.bytes() + keeper.registry.bytes() + core.overhead(),
+        plan: keeper.plan.as_deref(),
+    };
+    Stats::of_bytes(classes, &besides)
 }
 
 /// A get that the thread's cache cannot serve. Returns what fits two registers: through memory, the handle would be
@@ -502,10 +522,17 @@ impl BufferPool {
 #[inline(never)]
 #[track_caller]
 fn obtain_or_panic(core: &ByteCore, size: usize, want: Want) -> Taken {
-    match taken::obtain(core, size, want) {
+    match obtain(core, size, want) {
         Ok(taken) => taken,
         Err(error) => error.panic(),
     }
+}
+
+/// As [`taken::obtain`]; tells of a refusal.
+#[cold]
+#[inline(never)]
+fn obtain(core: &ByteCore, size: usize, want: Want) -> Result<Taken, Error> {
+    taken::obtain(core, size, want).inspect_err(|error| told::refused(core.keeper().name(), error))
 }
 
 pub(in crate::bytes) fn want<R: Request>(request: R) -> Want {

@@ -9,6 +9,9 @@ mod attention;
 mod decay;
 mod evict;
 mod life;
+// For exporters.
+#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+mod whole;
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
@@ -34,6 +37,8 @@ pub(crate) use attention::Reach;
 use decay::Past;
 pub(crate) use decay::QUARTERS;
 pub(crate) use life::CoreRef;
+#[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+pub(crate) use whole::WholeRef;
 
 /// Stores a core may have.
 pub(crate) const MAX_STORES: usize = 72;

@@ -37,6 +37,8 @@ use plan::Plan;
 use regions::{Place, Registry};
 use source::{MemorySource, Origin, SourceError};
 
+use crate::tell::Name;
+
 /// Memory as it comes from a source.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -395,9 +397,9 @@ impl Memory {
     }
 
     /// What a pool's sources share. An error: the system refuses what is required even for a little memory.
-    pub(crate) fn plan(&self) -> Result<Option<Arc<Plan>>, Denial> {
-        self.probe()?;
-        Ok((!self.options.is_empty()).then(|| Arc::new(Plan::new(self.options))))
+    pub(crate) fn plan(&self, name: &Name) -> Result<Option<Arc<Plan>>, Denial> {
+        self.probe(name)?;
+        Ok((!self.options.is_empty()).then(|| Arc::new(Plan::new(self.options, name))))
     }
 
     /// How many banks a pool tells apart by its sources.
@@ -420,12 +422,12 @@ impl Memory {
     }
 
     /// Takes a little memory with all that is required, and gives it back.
-    fn probe(&self) -> Result<(), Denial> {
+    fn probe(&self, name: &Name) -> Result<(), Denial> {
         let required = self.options.required();
         if required.is_empty() {
             return Ok(());
         }
-        let source = self.source_for(Self::APART, Some(&Arc::new(Plan::new(required))), &Registry::new());
+        let source = self.source_for(Self::APART, Some(&Arc::new(Plan::new(required, name))), &Registry::new());
         let layout = Layout::new::<u64>();
         let block = source.allocate(layout, Want::Any)?;
         // SAFETY: allocated above, and not used.

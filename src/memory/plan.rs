@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Denial;
 use super::options::{MemoryOption, Need, Node, Options, OsReason};
+use crate::tell::Name;
 
 /// Shared by all sources of a pool, or by those of one node; then the outcomes are shared by all.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     options: Options,
     outcomes: Arc<[Outcome; MemoryOption::ALL.len()]>,
+    /// The pool's.
+    name: Name,
 }
 
 /// How often an option was asked for, and given.
@@ -30,22 +33,23 @@ pub(crate) struct Report {
 }
 
 impl Plan {
-    pub(crate) fn new(options: Options) -> Self {
-        Plan { options, ..Plan::default() }
+    pub(crate) fn new(options: Options, name: &Name) -> Self {
+        Plan { options, name: name.clone(), ..Plan::default() }
     }
 
     /// The same on this node, as long as it has memory left.
     pub(super) fn on(&self, node: u32) -> Self {
         let mut options = self.options;
         options.node = Node::Preferred(node);
-        Plan { options, outcomes: self.outcomes.clone() }
+        Plan { options, outcomes: self.outcomes.clone(), name: self.name.clone() }
     }
 
     pub(super) fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Asks the system for an option of so many bytes, if the plan has it; whether they have it then.
+    /// Asks the system for an option of so many bytes, if the plan has it; whether they have it then. With no lock held,
+    /// since it is told where they have not.
     pub(super) fn ask(
         &self,
         option: MemoryOption,
@@ -60,10 +64,25 @@ impl Plan {
                 outcome.got.fetch_add(1, Relaxed);
                 Ok(true)
             }
-            Err(_) if need == Need::Prefer => Ok(false),
+            Err(reason) if need == Need::Prefer => {
+                self.tell_of_refusal(option, bytes, reason);
+                Ok(false)
+            }
             Err(reason) => Err(Denial::Option { option, bytes, reason }),
         }
     }
+
+    #[cfg(feature = "tracing-01")]
+    #[cold]
+    fn tell_of_refusal(&self, option: MemoryOption, bytes: usize, reason: OsReason) {
+        let pool = self.name.get();
+        crate::tell::tell(|| {
+            tracing_01::warn!(target: "millpond", pool, %option, bytes, %reason, "memory option not honoured");
+        });
+    }
+
+    #[cfg(not(feature = "tracing-01"))]
+    fn tell_of_refusal(&self, _: MemoryOption, _: usize, _: OsReason) {}
 
     /// The options that the plan has.
     pub(crate) fn reports(&self) -> impl Iterator<Item = Report> + '_ {

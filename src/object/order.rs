@@ -13,6 +13,7 @@ use crate::policy::acquire::sealed::Deliver;
 use crate::policy::budget::{Amount, Demand, Grant};
 use crate::policy::builder::Overflow;
 use crate::policy::error::Error;
+use crate::tell::Name;
 
 /// A request for values.
 pub struct Order<T: Reuse + Send + 'static> {
@@ -101,6 +102,10 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
         Some(redeemed.map(|()| got.expect("a grant is enough for what was asked for")))
     }
 
+    fn name(order: &Order<T>) -> &Name {
+        order.core.keeper().name()
+    }
+
     fn requested(_: &Order<T>) -> usize {
         1
     }
@@ -135,6 +140,10 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
         };
         let redeemed = order.redeem(grant, |pooled| batch.push(pooled))?;
         Some(redeemed.map(|()| batch))
+    }
+
+    fn name(order: &Order<T>) -> &Name {
+        order.core.keeper().name()
     }
 
     fn requested(order: &Order<T>) -> usize {

@@ -25,6 +25,8 @@ use crate::policy::error::{BuildError, Error};
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
+use crate::policy::told;
+use crate::tell::Name;
 
 /// A pool of values that can be used again.
 ///
@@ -84,6 +86,7 @@ pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
     /// None where idle values stay.
     upkeep: Option<Arc<Upkeep>>,
     lists: Lists<Pooled<T>>,
+    name: Name,
     /// What the last new value weighed, and the next will weigh, probably.
     expected: AtomicUsize,
 }
@@ -118,6 +121,10 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
 impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
     pub(crate) fn leaf(&self) -> &Arc<Node> {
         &self.leaf
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
@@ -199,8 +206,9 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             usize::MAX => budget.node().clone(),
             max => budget.node().for_values(max),
         };
-        let (name, prefill, weighs) = (options.name.clone(), options.prefill, weigh.is_some());
-        let (upkeep, maintenance) = (Upkeep::new(options.decay), options.maintenance);
+        let (prefill, weighs) = (options.prefill, weigh.is_some());
+        let (joined, name) = (options.name.clone(), Name::new(options.name.as_deref()));
+        let (upkeep, maintenance) = (Upkeep::new(options.decay, &name), options.maintenance);
         let keeper = ObjectKeeper {
             create,
             weigh,
@@ -210,6 +218,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             waits: Arc::new(Waits::new()),
             upkeep,
             lists: Lists::new(),
+            name,
             expected: AtomicUsize::new(size_of::<T>()),
         };
         let store = |keeping| StoreConfig { weight: 1, keeping };
@@ -217,12 +226,17 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         // Returns that weigh are slow, so gets of such a pool need not be fast; see `lane_home`.
         let step = Some(STORE).filter(|_| !weighs);
         let pool = Pool { core: Handle::new(keeper, &stores, [step], limits), _resume: Resume };
-        pool.keeper().leaf.join(name, pool.core.core().hold(), &pool.keeper().waits);
+        pool.keeper().leaf.join(joined, pool.core.core().hold(), &pool.keeper().waits);
         taken::stock(&pool.core, prefill)?;
         if let Some(upkeep) = pool.keeper().upkeep.as_ref().filter(|_| maintenance == Maintenance::Thread) {
             maintenance::watch(pool.core.core().hold(), upkeep);
         }
         Ok(pool)
+    }
+
+    #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+    pub(crate) fn handle(&self) -> &Handle<ObjectKeeper<T>> {
+        &self.core
     }
 
     fn keeper(&self) -> &ObjectKeeper<T> {
@@ -272,7 +286,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     pub fn try_get(&self) -> Result<Pooled<T>, Error> {
         match taken::hit(&self.core) {
             Some(pooled) => Ok(pooled),
-            None => taken::obtain(&self.core),
+            None => obtain(&self.core),
         }
     }
 
@@ -323,10 +337,12 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Errors
     /// That of the first value which [`try_get`](Self::try_get) would refuse. Those got before it have gone home.
     pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
-        let mut batch = taken::empty_batch(&self.core, count)?;
-        taken::hits(&self.core, count, &mut batch);
-        taken::obtain_many(&self.core, count - batch.len(), self.keeper().overflow(), &mut batch)?;
-        Ok(batch)
+        let got = taken::empty_batch(&self.core, count).and_then(|mut batch| {
+            taken::hits(&self.core, count, &mut batch);
+            taken::obtain_many(&self.core, count - batch.len(), self.keeper().overflow(), &mut batch)?;
+            Ok(batch)
+        });
+        got.inspect_err(|error| told::refused(&self.keeper().name, error))
     }
 
     /// A value, when it is its turn: waits in line while the budget is spent, or [`max_objects`](PoolBuilder::max_objects)
@@ -377,6 +393,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     pub fn trim(&self, keep_bytes: usize) -> usize {
         self.keeper().lists.clear();
         let freed = self.core.core().trim(keep_bytes);
+        told::trimmed(&self.keeper().name, keep_bytes, freed);
         panics::resume();
         freed
     }
@@ -442,6 +459,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     pub fn pressure(&self, level: Pressure) -> usize {
         self.keeper().lists.clear();
         let freed = level.relieve(self.core.core());
+        told::relieved(&self.keeper().name, level, freed);
         panics::resume();
         freed
     }
@@ -473,7 +491,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Errors
     /// [`Error::Exhausted`], [`Error::OutOfMemory`] and [`Error::Closed`] as for [`try_get`](Self::try_get).
     pub fn try_adopt(&self, value: T) -> Result<Pooled<T>, (T, Error)> {
-        taken::adopt(&self.core, value)
+        taken::adopt(&self.core, value).inspect_err(|(_, error)| told::refused(&self.keeper().name, error))
     }
 
     /// Makes this thread's magazine now, so that no later get or return on this thread has to.
@@ -518,28 +536,40 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let core = self.core.core();
-        let class = ClassStats::new(size_of::<T>(), 1, &core.stats(STORE));
-        let besides = Besides {
-            oversize: StoreStats::default(),
-            unpooled: core.stats(UNPOOLED),
-            waits: &self.keeper().waits,
-            waiters: self.keeper().leaf.count_waits(&self.keeper().waits),
-            overhead: self.keeper().lists.bytes() + core.overhead(),
-            plan: None,
-        };
-        Stats::of_objects(class, &besides)
+        stats(&self.core)
     }
+}
+
+/// As [`Pool::stats`], also when no handle is left.
+pub(crate) fn stats<T: Reuse + Send + 'static>(core: &ObjectCore<T>) -> Stats {
+    let (core, keeper) = (core.core(), core.keeper());
+    let class = ClassStats::new(size_of::<T>(), 1, &core.stats(STORE));
+    let besides = Besides {
+        oversize: StoreStats::default(),
+        unpooled: core.stats(UNPOOLED),
+        waits: &keeper.waits,
+        waiters: keeper.leaf.count_waits(&keeper.waits),
+        overhead: keeper.lists.bytes() + core.overhead(),
+        plan: None,
+    };
+    Stats::of_objects(class, &besides)
 }
 
 #[cold]
 #[inline(never)]
 #[track_caller]
 fn obtain_or_panic<T: Reuse + Send + 'static>(core: &ObjectCore<T>) -> Pooled<T> {
-    match taken::obtain(core) {
+    match obtain(core) {
         Ok(pooled) => pooled,
         Err(error) => error.panic(),
     }
+}
+
+/// As [`taken::obtain`]; tells of a refusal.
+#[cold]
+#[inline(never)]
+fn obtain<T: Reuse + Send + 'static>(core: &ObjectCore<T>) -> Result<Pooled<T>, Error> {
+    taken::obtain(core).inspect_err(|error| told::refused(core.keeper().name(), error))
 }
 
 impl<T: Reuse + Send + 'static> Clone for Pool<T> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use crate::engine::core::Core;
 use crate::panics;
 use crate::policy::budget::{Demand, Grant, Node, Place, Stood, fetch, leave, stand};
 use crate::policy::error::Error;
+use crate::policy::told::{self, Waiting};
 
 /// A handle on its way: what [`acquire`](crate::BufferPool::acquire) and
 /// [`acquire_many`](crate::BufferPool::acquire_many) return.
@@ -45,6 +46,7 @@ use crate::policy::error::Error;
 pub struct Acquire<H: Awaited> {
     order: H::Order,
     state: State,
+    waiting: Waiting,
 }
 
 enum State {
@@ -70,6 +72,7 @@ pub struct Site<'a> {
 
 pub(crate) mod sealed {
     use super::{Demand, Error, Grant, Site};
+    use crate::tell::Name;
 
     /// A handle, or a batch, and how it is come by.
     pub trait Deliver: Sized {
@@ -93,6 +96,9 @@ pub(crate) mod sealed {
 
         /// The handle, from what was granted. None: it was not enough, and the order knows better now.
         fn redeem(order: &mut Self::Order, grant: Grant) -> Option<Result<Self, Error>>;
+
+        /// What the pool is called.
+        fn name(order: &Self::Order) -> &Name;
 
         /// What was asked for, in bytes or values.
         fn requested(order: &Self::Order) -> usize;
@@ -182,7 +188,7 @@ impl Site<'_> {
 
 impl<H: Awaited> Acquire<H> {
     pub(crate) fn new(order: H::Order) -> Self {
-        Acquire { order, state: State::New }
+        Acquire { order, state: State::New, waiting: Waiting::default() }
     }
 
     /// Blocks this thread until the request is served.
@@ -225,28 +231,35 @@ impl<H: Awaited> Acquire<H> {
     fn block(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
         if let Some(result) = self.serve_at_once() {
             panics::resume();
-            return result;
+            return result.inspect_err(|error| told::refused(H::name(&self.order), error));
         }
         self.state = State::Refused;
         self.park(time)
     }
 
     fn park(mut self, time: Option<(Instant, Instant)>) -> Result<H, Error> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let bell = Arc::new(Bell { thread: thread::current(), has_rung: AtomicBool::new(false) });
+        let waker = Waker::from(bell.clone());
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
                 return result;
             }
-            let Some((began, deadline)) = time else {
-                thread::park();
-                continue;
-            };
-            match deadline.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => {
-                    return Err(Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() });
+            // Acquire pairs with the bell's Release: what was granted is there.
+            while !bell.has_rung.swap(false, Ordering::Acquire) {
+                let Some((began, deadline)) = time else {
+                    thread::park();
+                    continue;
+                };
+                match deadline.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => {
+                        let timed_out =
+                            Error::TimedOut { requested: H::requested(&self.order), waited: began.elapsed() };
+                        told::refused(H::name(&self.order), &timed_out);
+                        return Err(timed_out);
+                    }
+                    left => thread::park_timeout(left),
                 }
-                left => thread::park_timeout(left),
             }
         }
     }
@@ -311,8 +324,12 @@ impl<H: Awaited> Future for Acquire<H> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let polled = this.step(context.waker());
-        if polled.is_ready() {
-            this.state = State::Done;
+        match &polled {
+            Poll::Ready(result) => {
+                this.state = State::Done;
+                this.waiting.end(H::name(&this.order), result.as_ref().err());
+            }
+            Poll::Pending => this.waiting.begin(H::name(&this.order), H::requested(&this.order)),
         }
         // What values that gave way panicked.
         panics::resume();
@@ -327,6 +344,7 @@ impl<H: Awaited> Drop for Acquire<H> {
     fn drop(&mut self) {
         if let State::Waits(place) = self.state {
             leave(H::site(&self.order), place);
+            self.waiting.give_up(H::name(&self.order));
             panics::resume();
         }
     }
@@ -343,15 +361,20 @@ impl<H: Awaited> fmt::Debug for Acquire<H> {
     }
 }
 
-/// Wakes a blocked thread.
-struct Unpark(Thread);
+/// Wakes a blocked thread. It notes that it did: user code that runs after the thread came to stand in line may park, too,
+/// and so use up what `unpark` left.
+struct Bell {
+    thread: Thread,
+    has_rung: AtomicBool,
+}
 
-impl Wake for Unpark {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.has_rung.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }

@@ -16,6 +16,8 @@ use crate::memory::os;
 use crate::panics;
 use crate::policy::beat::Beat;
 use crate::policy::pressure::Gauge;
+use crate::policy::told;
+use crate::tell::Name;
 
 /// Who looks after idle memory, so that it comes [back](crate::BufferPoolBuilder::decay).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -38,21 +40,23 @@ pub(crate) struct Upkeep {
     decay: Option<Beat>,
     /// Who tells of memory pressure, if anybody does, and when to listen.
     pressure: Option<(Beat, &'static Gauge)>,
+    /// The pool's.
+    name: Name,
 }
 
 impl Upkeep {
     /// None where idle memory stays, whatever happens.
-    pub(crate) fn new(interval: Duration) -> Option<Arc<Self>> {
-        Self::by(interval, Gauge::of_process())
+    pub(crate) fn new(interval: Duration, name: &Name) -> Option<Arc<Self>> {
+        Self::by(interval, name, Gauge::of_process())
     }
 
-    pub(crate) fn by(interval: Duration, gauge: Option<&'static Gauge>) -> Option<Arc<Self>> {
+    pub(crate) fn by(interval: Duration, name: &Name, gauge: Option<&'static Gauge>) -> Option<Arc<Self>> {
         // An interval that no clock can show never ends.
         let ends = Instant::now().checked_add(interval).is_some();
         let decay = ends.then(|| Beat::every(interval / QUARTERS as u32));
         let pressure = gauge.map(|gauge| (gauge.beat(), gauge));
         let wanted = decay.is_some() || pressure.is_some();
-        wanted.then(|| Arc::new(Upkeep { decay, pressure }))
+        wanted.then(|| Arc::new(Upkeep { decay, pressure, name: name.clone() }))
     }
 
     fn next(&self) -> Instant {
@@ -72,7 +76,11 @@ impl Upkeep {
         match self.decay.as_ref().map(|beat| beat.take(now)) {
             None => core.can_decay(),
             Some(0) => true,
-            Some(passed) => core.tick(passed),
+            Some(passed) => {
+                let (freed, is_left) = core.decay(passed);
+                told::decayed(&self.name, freed);
+                is_left
+            }
         }
     }
 
@@ -80,7 +88,8 @@ impl Upkeep {
         let Some((beat, gauge)) = &self.pressure else { return };
         if beat.take(now) > 0 {
             if let Some(level) = gauge.level(now) {
-                level.relieve(core);
+                let freed = level.relieve(core);
+                told::relieved(&self.name, level, freed);
             }
         }
     }

@@ -9,3 +9,5 @@ pub(crate) mod eviction;
 pub(crate) mod maintenance;
 pub(crate) mod pressure;
 pub(crate) mod stats;
+#[cfg_attr(not(feature = "tracing-01"), path = "told/silence.rs")]
+pub(crate) mod told;

@@ -201,6 +201,12 @@ impl Stats {
         }
     }
 
+    /// Whether its holdings are counted in bytes, and not in values.
+    #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
+    pub(crate) fn counts_bytes(&self) -> bool {
+        self.unit == Unit::Bytes
+    }
+
     /// The share of gets that found an idle buffer, from 0 to 1; 0 when there were none.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {

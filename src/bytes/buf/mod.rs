@@ -189,6 +189,15 @@ impl PooledBuf {
         self.ptr
     }
 
+    /// Wipes all that may be something else than zero, to the end of the block, and empties the buffer.
+    #[cfg(feature = "zeroize")]
+    pub(crate) fn wipe(&mut self) {
+        self.fold();
+        self.len = 0;
+        // SAFETY: the handle holds the slot, and lends nothing out while it is borrowed exclusively.
+        unsafe { self.held().wipe() };
+    }
+
     /// Sets the length.
     ///
     /// # Safety

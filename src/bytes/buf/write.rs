@@ -5,6 +5,7 @@ use std::io;
 
 use crate::bytes::buf::PooledBuf;
 use crate::policy::error::Error;
+use crate::policy::told;
 
 /// Bytes a reader is offered at once where it gives no better hint.
 const READ_STEP: usize = 8 << 10;
@@ -51,6 +52,10 @@ impl PooledBuf {
 
     #[cold]
     fn grow(&mut self, additional: usize) -> Result<(), Error> {
+        self.move_for(additional).inspect_err(|error| told::refused(self.core().keeper().name(), error))
+    }
+
+    fn move_for(&mut self, additional: usize) -> Result<(), Error> {
         let limit = self.core().keeper().max_request();
         let needed = self.len().saturating_add(additional);
         if needed > limit {
@@ -152,10 +157,24 @@ impl PooledBuf {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn read_from(&mut self, reader: &mut (impl io::Read + ?Sized)) -> io::Result<usize> {
+        self.reserve_to_read()?;
+        self.read_with(|room| reader.read(room))
+    }
+
+    /// Makes room to read into, if there is none.
+    pub(crate) fn reserve_to_read(&mut self) -> Result<(), Error> {
         if self.len() == self.capacity() {
             // Less than a whole step where the pool's largest request is near.
             self.try_reserve(READ_STEP).or_else(|_| self.try_reserve(1))?;
         }
+        Ok(())
+    }
+
+    /// Has somebody read into the room behind the last byte, initialised; how many bytes came.
+    ///
+    /// # Panics
+    /// If they are said to be more than were offered.
+    pub(crate) fn read_with<E>(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
         let (len, capacity) = (self.len(), self.capacity());
         self.fold();
         // SAFETY: unique, and lends nothing out while borrowed here.
@@ -166,7 +185,7 @@ impl PooledBuf {
         let room = unsafe { std::slice::from_raw_parts_mut(end.as_ptr(), capacity - len) };
         // A reader may write more than it reports, and may unwind: all that it saw counts as written.
         self.held().expose(capacity);
-        let count = reader.read(room)?;
+        let count = read(room)?;
         assert!(count <= capacity - len, "the reader claims {count} bytes and was offered {}", capacity - len);
         self.len += count;
         Ok(count)

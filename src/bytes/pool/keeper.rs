@@ -17,6 +17,7 @@ use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::maintenance::{self, Upkeep};
+use crate::tell::Name;
 
 /// What a byte pool keeps besides its slots.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub(crate) struct ByteKeeper {
     /// None where idle memory stays.
     pub(super) upkeep: Option<Arc<Upkeep>>,
     pub(super) lists: Lists<PooledBuf>,
+    pub(super) name: Name,
     /// The options, for `Debug`.
     pub(super) builder: BufferPoolBuilder,
 }
@@ -86,6 +88,10 @@ impl ByteKeeper {
 
     pub(crate) fn max_request(&self) -> usize {
         self.max_request
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
     }
 
     pub(crate) fn wipes(&self) -> bool {

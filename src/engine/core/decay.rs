@@ -78,16 +78,22 @@ impl Lows {
 }
 
 impl Core {
-    /// So many quarters of an interval have passed since the last call. False: nothing is left that could decay. A call while
-    /// another looks at the core does nothing, as with the two below.
+    /// So many quarters of an interval have passed since the last call. How many bytes went; and false where nothing is left
+    /// that could decay. A call while another looks at the core does nothing, as with the two below.
     ///
     /// Costs a visit to all magazines, and one barrier in each running thread of the process if one of them lies still.
-    pub(crate) fn tick(&self, quarters: usize) -> bool {
-        let looked = self.look(|| {
+    pub(crate) fn decay(&self, quarters: usize) -> (usize, bool) {
+        let freed = self.look(|| {
             self.empty_still_magazines();
-            self.give_up(|lows, low| lows.end_quarters(low, quarters));
+            self.give_up(|lows, low| lows.end_quarters(low, quarters))
         });
-        looked.is_none() || self.can_decay()
+        (freed.unwrap_or(0), freed.is_none() || self.can_decay())
+    }
+
+    /// As [`decay`](Self::decay), whatever goes.
+    #[cfg(test)]
+    pub(crate) fn tick(&self, quarters: usize) -> bool {
+        self.decay(quarters).1
     }
 
     /// Retires what nobody has needed lately; how many bytes. In a depot, that is since the last call or, if a whole quarter

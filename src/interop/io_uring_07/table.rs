@@ -145,7 +145,23 @@ impl Table {
             regions.iter().for_each(|region| self.tell_of(submitter, region));
         }
         drop(pin);
+        if self.registration.registered < self.registration.regions {
+            self.tell_of_refusal();
+        }
     }
+
+    #[cfg(feature = "tracing-01")]
+    #[cold]
+    fn tell_of_refusal(&self) {
+        let Registration { regions, registered, capacity, reason } = self.registration;
+        let (pool, reason) = (self.pool.name().get(), reason.map(tracing_01::field::display));
+        crate::tell::tell(|| {
+            tracing_01::warn!(target: "millpond", pool, regions, registered, capacity, reason, "regions not registered");
+        });
+    }
+
+    #[cfg(not(feature = "tracing-01"))]
+    fn tell_of_refusal(&self) {}
 
     /// Empties the places of regions that are there no more, so that the kernel lets their pages go and the limit has
     /// room.

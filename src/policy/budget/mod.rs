@@ -17,6 +17,8 @@ use crate::panics;
 use crate::policy::budget::node::Unit;
 use crate::policy::error::BuildError;
 use crate::policy::stats::bytes;
+use crate::policy::told;
+use crate::tell::Name;
 
 pub(crate) use demand::{Demand, Grant, Part};
 pub(crate) use line::{Place, Stood, dismiss, fetch, leave, offer, stand};
@@ -254,6 +256,7 @@ impl Budget {
             freed += core.reclaim(wanted - freed, Reach::Caches);
             freed < wanted
         });
+        told::trimmed(&Name::default(), keep_bytes, freed);
         panics::resume();
         freed
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::memory::os::psi::{Psi, Stalls};
 use crate::policy::beat::Beat;
 use crate::policy::pressure::Pressure;
+use crate::policy::told;
 
 /// Percent of the time that somebody waits, from which a level is in effect.
 const ENTERED_AT: f32 = 10.0;
@@ -55,10 +56,16 @@ impl Gauge {
     pub(crate) fn level(&self, now: Instant) -> Option<Pressure> {
         // Somebody reads at this moment, or did when this process was forked: then none is known until the next look.
         let mut level = self.level.try_lock().ok()?;
+        let before = *level;
         if self.beat.take(now) > 0 {
             *level = self.psi.read().and_then(|stalls| judge(*level, stalls));
         }
-        *level
+        let after = *level;
+        drop(level);
+        if after != before {
+            told::kernel_says(after);
+        }
+        after
     }
 }
 
@@ -132,6 +139,35 @@ mod tests {
         assert_eq!(rig.at(4.99, 0.0), None);
         assert_eq!(rig.at(30.0, 20.0), Some(Critical));
         assert_eq!(rig.at(4.0, 4.0), None);
+    }
+
+    #[cfg(feature = "tracing-01")]
+    #[test]
+    fn changes_of_the_level_are_told_when_nothing_is_locked() {
+        use std::sync::Arc;
+
+        use tracing_01::subscriber;
+        use tracing_subscriber::layer::{Context, SubscriberExt};
+
+        /// Looks at the gauge for each event, which finds no level while it is locked.
+        struct Looks(Arc<Rig>, Arc<Mutex<Vec<Option<Pressure>>>>);
+
+        impl<S: tracing_01::Subscriber> tracing_subscriber::Layer<S> for Looks {
+            fn on_event(&self, event: &tracing_01::Event<'_>, _: Context<'_, S>) {
+                assert_eq!(*event.metadata().level(), tracing_01::Level::INFO);
+                self.1.lock().unwrap().push(self.0.gauge.level(self.0.now));
+            }
+        }
+
+        let (rig, seen) = (Arc::new(Rig::new("psi-told")), Arc::default());
+        let subscriber = tracing_subscriber::registry().with(Looks(rig.clone(), Arc::clone(&seen)));
+        subscriber::with_default(subscriber, || {
+            for (second, some) in (1..).zip([0.0, 20.0, 20.0, 20.0, 1.0, 1.0]) {
+                rig.says(some, some);
+                rig.gauge.level(rig.now + READ_EVERY * second);
+            }
+        });
+        assert_eq!(*seen.lock().unwrap(), [Some(Critical), None]);
     }
 
     #[test]
