@@ -191,6 +191,8 @@ pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
+#[cfg(feature = "track")]
+pub use crate::policy::outstanding::{CallSite, Outstanding};
 pub use crate::policy::pressure::Pressure;
 pub use crate::policy::stats::{ClassStats, MemoryStats, Stats};
 

@@ -10,6 +10,7 @@ use crate::bytes::request::Wish;
 use crate::bytes::request::sealed::Prepare;
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::Handle;
+use crate::engine::track::Checkout;
 use crate::policy::acquire::Site;
 use crate::policy::acquire::sealed::Deliver;
 use crate::policy::budget::{Amount, Demand, Grant};
@@ -21,6 +22,7 @@ use crate::policy::error::Error;
 pub struct One {
     core: Handle<ByteKeeper>,
     wish: Wish,
+    checkout: Checkout,
     /// The block that serves it, once that has been looked up.
     block: Option<(usize, Layout)>,
 }
@@ -54,18 +56,19 @@ impl One {
 pub struct Many {
     core: Handle<ByteKeeper>,
     wishes: Vec<Wish>,
+    checkout: Checkout,
     /// Why they are not all of those that there were.
     refused: Option<Error>,
 }
 
-pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish) -> One {
-    One { core, wish, block: None }
+pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish, checkout: Checkout) -> One {
+    One { core, wish, checkout, block: None }
 }
 
-pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: impl Iterator<Item = Wish>) -> Many {
+pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: impl Iterator<Item = Wish>, checkout: Checkout) -> Many {
     match many::list(wishes) {
-        Ok(wishes) => Many { core, wishes, refused: None },
-        Err(error) => Many { core, wishes: Vec::new(), refused: Some(error) },
+        Ok(wishes) => Many { core, wishes, checkout, refused: None },
+        Err(error) => Many { core, wishes: Vec::new(), checkout, refused: Some(error) },
     }
 }
 
@@ -84,7 +87,7 @@ impl Deliver for PooledBuf {
                 taken::obtain_block(&order.core, store, layout, want(order.wish))?
             }
         };
-        Ok(PooledBuf::requested(taken, order.wish))
+        Ok(PooledBuf::requested(taken, order.wish, order.checkout))
     }
 
     fn site(order: &One) -> Site<'_> {
@@ -103,7 +106,7 @@ impl Deliver for PooledBuf {
             Ok(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
             Err(grant) => order.birth(grant),
         };
-        Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
+        Some(taken.map(|taken| PooledBuf::requested(taken, order.wish, order.checkout)))
     }
 
     fn requested(order: &One) -> usize {
@@ -123,7 +126,7 @@ impl Deliver for PooledBatch<PooledBuf> {
         if let Some(refused) = order.refused.take() {
             return Err(refused);
         }
-        many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)
+        many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail, order.checkout)
     }
 
     fn site(order: &Many) -> Site<'_> {
@@ -135,7 +138,7 @@ impl Deliver for PooledBatch<PooledBuf> {
     }
 
     fn redeem(order: &mut Many, grant: Grant) -> Option<Result<Self, Error>> {
-        Some(many::redeem(&order.core, &order.wishes, grant))
+        Some(many::redeem(&order.core, &order.wishes, order.checkout, grant))
     }
 
     fn requested(order: &Many) -> usize {

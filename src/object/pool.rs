@@ -11,6 +11,7 @@ use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
 use crate::engine::lists::Lists;
 use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
+use crate::engine::track::Checkout;
 use crate::memory::os::topology::Bank;
 use crate::object::builder::{Create, Options, PoolBuilder, Weigh};
 use crate::object::order;
@@ -23,6 +24,8 @@ use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
+#[cfg(feature = "track")]
+use crate::policy::outstanding::log_abandoned;
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
 
@@ -113,6 +116,11 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
     }
+
+    #[cfg(feature = "track")]
+    fn abandoned(&self, core: &Core) {
+        log_abandoned(core, self.options.name.as_deref());
+    }
 }
 
 impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
@@ -193,6 +201,8 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             thread_cache: options.thread_cache,
             by_clock: false,
             banks: 1,
+            #[cfg(feature = "track")]
+            tracks: options.tracks,
         };
         let budget = options.bounds.budget();
         let leaf = match options.max_objects {
@@ -200,7 +210,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             max => budget.node().for_values(max),
         };
         let (name, prefill, weighs) = (options.name.clone(), options.prefill, weigh.is_some());
-        let (upkeep, maintenance) = (Upkeep::new(options.decay), options.maintenance);
+        let (upkeep, maintenance) = (Upkeep::new(options.decay, options.tracks), options.maintenance);
         let keeper = ObjectKeeper {
             create,
             weigh,
@@ -225,6 +235,14 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         Ok(pool)
     }
 
+    pub(super) fn core(&self) -> &Core {
+        self.core.core()
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.keeper().options.name.as_deref()
+    }
+
     fn keeper(&self) -> &ObjectKeeper<T> {
         self.core.keeper()
     }
@@ -240,10 +258,12 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     #[track_caller]
     #[must_use]
     pub fn get(&self) -> Pooled<T> {
-        match taken::hit(&self.core) {
+        let pooled = match taken::hit(&self.core) {
             Some(pooled) => pooled,
             None => obtain_or_panic(&self.core),
-        }
+        };
+        pooled.check_out(self.core.core().checkout());
+        pooled
     }
 
     /// A value, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
@@ -269,11 +289,14 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
     #[inline(always)]
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get(&self) -> Result<Pooled<T>, Error> {
-        match taken::hit(&self.core) {
-            Some(pooled) => Ok(pooled),
-            None => taken::obtain(&self.core),
-        }
+        let pooled = match taken::hit(&self.core) {
+            Some(pooled) => pooled,
+            None => taken::obtain(&self.core)?,
+        };
+        pooled.check_out(self.core.core().checkout());
+        Ok(pooled)
     }
 
     /// A value that `prepare` has worked on.
@@ -312,7 +335,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     #[track_caller]
     #[must_use]
     pub fn get_many(&self, count: usize) -> PooledBatch<Pooled<T>> {
-        match self.try_get_many(count) {
+        match self.try_get_many_for(count, self.core.core().checkout()) {
             Ok(batch) => batch,
             Err(error) => error.panic(),
         }
@@ -322,10 +345,16 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// That of the first value which [`try_get`](Self::try_get) would refuse. Those got before it have gone home.
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
+        self.try_get_many_for(count, self.core.core().checkout())
+    }
+
+    fn try_get_many_for(&self, count: usize, checkout: Checkout) -> Result<PooledBatch<Pooled<T>>, Error> {
         let mut batch = taken::empty_batch(&self.core, count)?;
         taken::hits(&self.core, count, &mut batch);
         taken::obtain_many(&self.core, count - batch.len(), self.keeper().overflow(), &mut batch)?;
+        batch.iter().for_each(|pooled| pooled.check_out(checkout));
         Ok(batch)
     }
 
@@ -349,14 +378,16 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # drop(second);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire(&self) -> Acquire<Pooled<T>> {
-        Acquire::new(order::one(self.core.clone()))
+        Acquire::new(order::one(self.core.clone(), self.core.core().checkout()))
     }
 
     /// So many values at once, when it is their turn. As [`acquire`](Self::acquire); a large batch is not starved by
     /// small requests behind it.
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire_many(&self, count: usize) -> Acquire<PooledBatch<Pooled<T>>> {
-        Acquire::new(order::many(self.core.clone(), count))
+        Acquire::new(order::many(self.core.clone(), count, self.core.core().checkout()))
     }
 
     /// Drops idle values until those left weigh at most `keep_bytes`; how many bytes were freed. Where values are
@@ -472,8 +503,11 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// [`Error::Exhausted`], [`Error::OutOfMemory`] and [`Error::Closed`] as for [`try_get`](Self::try_get).
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_adopt(&self, value: T) -> Result<Pooled<T>, (T, Error)> {
-        taken::adopt(&self.core, value)
+        let pooled = taken::adopt(&self.core, value)?;
+        pooled.check_out(self.core.core().checkout());
+        Ok(pooled)
     }
 
     /// Makes this thread's magazine now, so that no later get or return on this thread has to.

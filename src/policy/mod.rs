@@ -7,5 +7,8 @@ pub(crate) mod builder;
 pub(crate) mod error;
 pub(crate) mod eviction;
 pub(crate) mod maintenance;
+#[cfg(feature = "track")]
+pub(crate) mod outstanding;
 pub(crate) mod pressure;
+pub(crate) mod quiescent;
 pub(crate) mod stats;

@@ -17,6 +17,8 @@ use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::maintenance::{self, Upkeep};
+#[cfg(feature = "track")]
+use crate::policy::outstanding::log_abandoned;
 
 /// What a byte pool keeps besides its slots.
 #[derive(Debug)]
@@ -77,6 +79,11 @@ impl Keeper for ByteKeeper {
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
     }
+
+    #[cfg(feature = "track")]
+    fn abandoned(&self, core: &Core) {
+        log_abandoned(core, self.name());
+    }
 }
 
 impl ByteKeeper {
@@ -99,6 +106,10 @@ impl ByteKeeper {
 
     pub(crate) fn source(&self, store: usize, bank: Bank) -> &Source {
         &self.sources[store * self.banks + bank.index()]
+    }
+
+    pub(in crate::bytes) fn name(&self) -> Option<&str> {
+        self.builder.options().name
     }
 
     /// The store of requests above all classes.
