@@ -2,6 +2,7 @@
 #![cfg(feature = "track")]
 #![allow(unsafe_code)] // A raw buffer is put together again.
 
+#[cfg(not(miri))]
 #[path = "support/child.rs"]
 mod child;
 #[path = "support/random.rs"]
@@ -54,7 +55,7 @@ fn every_verb_of_a_byte_pool_notes_its_caller() {
     for _ in 0..2 {
         let buf = pool.get(100);
         assert_taken_above(outstanding, 1, buf);
-        let buf = pool.get(Capacity(100 << 20));
+        let buf = pool.get(Capacity(if cfg!(miri) { 100 << 10 } else { 100 << 20 }));
         assert_taken_above(outstanding, 1, buf);
         let buf = pool.try_get(Recycled(5000)).unwrap();
         assert_taken_above(outstanding, 1, buf);
@@ -62,7 +63,7 @@ fn every_verb_of_a_byte_pool_notes_its_caller() {
         assert_taken_above(outstanding, 1, buf);
         let batch = pool.get_many([4096; 40]);
         assert_taken_above(outstanding, 40, batch);
-        let batch = pool.try_get_many([100, 5000, 70 << 20, 100]).unwrap();
+        let batch = pool.try_get_many([100, 5000, if cfg!(miri) { 70 << 10 } else { 70 << 20 }, 100]).unwrap();
         assert_taken_above(outstanding, 4, batch);
         let buf = pool.acquire(100).wait().unwrap();
         assert_taken_above(outstanding, 1, buf);
@@ -170,6 +171,7 @@ fn ages_and_threads_are_those_of_the_oldest() {
     let first = take();
     let mine = only(&pool.outstanding()).thread;
     thread::sleep(Duration::from_millis(2500));
+    let start = Instant::now();
     let second = thread::scope(|scope| scope.spawn(take).join().unwrap());
     let outstanding = pool.outstanding();
     let site = only(&outstanding);
@@ -179,7 +181,8 @@ fn ages_and_threads_are_those_of_the_oldest() {
     let outstanding = pool.outstanding();
     let site = only(&outstanding);
     assert_ne!(site.thread, mine);
-    assert!(site.oldest <= Duration::from_secs(2), "{:?}", site.oldest);
+    // The clock is behind by a second at most, and by what a busy machine keeps the thread from setting it.
+    assert!(site.oldest < start.elapsed() + Duration::from_millis(2000), "{:?}", site.oldest);
     drop(second);
 }
 
@@ -223,6 +226,7 @@ fn a_pool_that_does_not_track_counts() {
 
 /// What a child says that drops its pools while buffers are out.
 #[test]
+#[cfg(not(miri))]
 fn the_end_of_a_named_pool_is_told() {
     if child::is_child() {
         let named = BufferPool::builder().name("leaky").track(true).build().unwrap();
