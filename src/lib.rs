@@ -121,6 +121,8 @@
 //!   has more than was prefilled, and looks after pools that do not decay, too; pools with [`Maintenance::Manual`] heed it
 //!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
 //!   other systems.
+//! - `track`: pools that are built to [remember](BufferPoolBuilder::track) who took what is out list it by
+//!   [place](BufferPool::outstanding), to find leaks. The other pools pay a few instructions for each get.
 //! - `io-uring-07`: on Linux, the module `io_uring_07`: provided buffers from a pool, and reads and writes on memory of a pool
 //!   that the ring knows, with the crate `io-uring` in version 0.7. `docs/io.md` in the repository shows how, and what becomes
 //!   of it where the system does not do its part. On other systems the feature changes nothing.
@@ -207,6 +209,8 @@ pub use crate::policy::builder::{BufferPoolBuilder, Overflow, Zeroing};
 pub use crate::policy::error::{BuildError, CreateError, Error};
 pub use crate::policy::eviction::Eviction;
 pub use crate::policy::maintenance::Maintenance;
+#[cfg(feature = "track")]
+pub use crate::policy::outstanding::{CallSite, Outstanding};
 pub use crate::policy::pressure::Pressure;
 pub use crate::policy::stats::{ClassStats, MemoryStats, Stats};
 

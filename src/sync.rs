@@ -57,8 +57,12 @@ pub(crate) fn try_locked<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 
 /// Places in a magazine, at most.
 pub(crate) const DEPTH: usize = if cfg!(loom) { 3 } else { 64 };
-/// Slots in a batch, at most.
-pub(crate) const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
+/// Slots in a batch, at most. Where slots have records, these take the place of some.
+pub(crate) const BATCH: usize = match (cfg!(loom), cfg!(feature = "track")) {
+    (true, _) => 2,
+    (false, true) => 10,
+    (false, false) => 16,
+};
 /// Hatches in the first row of a tree's.
 pub(crate) const FIRST_HATCHES: usize = if cfg!(loom) { 2 } else { 16 };
 /// Waiters that are served in one turn of their lines' lock, at most.

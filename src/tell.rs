@@ -8,10 +8,6 @@ use std::sync::Arc;
 
 /// What a pool is called, if it has a name.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(
-    not(any(feature = "metrics-024", feature = "prometheus-client-025", feature = "tracing-01")),
-    allow(dead_code, reason = "nobody is told")
-)]
 pub struct Name(Option<Arc<str>>);
 
 impl Name {
@@ -19,7 +15,6 @@ impl Name {
         Name(name.map(Arc::from))
     }
 
-    #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025", feature = "tracing-01"))]
     pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }

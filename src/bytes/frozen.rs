@@ -263,6 +263,8 @@ impl PooledBytes {
         }
         match taken::obtain(core, self.len, Want::Any) {
             Ok(taken) => {
+                // SAFETY: the handle holds its slot, and who has `taken` that one.
+                unsafe { SlotPtr::new(slot).moved_to(SlotPtr::new(taken.slot())) };
                 let mut smaller = PooledBuf::empty(taken);
                 smaller.extend_from_slice(&self);
                 smaller.freeze()

@@ -9,6 +9,7 @@ use crate::bytes::buf::{PooledBuf, taken};
 use crate::bytes::pool::{ByteCore, want};
 use crate::bytes::request::Request;
 use crate::engine::batch::PooledBatch;
+use crate::engine::track::Checkout;
 use crate::memory::Want;
 use crate::panics;
 use crate::policy::budget::{Amount, Grant, Part, Short, climb};
@@ -20,6 +21,7 @@ pub(in crate::bytes) fn get<R: Request>(
     core: &ByteCore,
     requests: impl IntoIterator<Item = R>,
     overflow: Overflow,
+    checkout: Checkout,
 ) -> Result<PooledBatch<PooledBuf>, Error> {
     let mut requests = requests.into_iter();
     let mut batch = empty_batch(core, requests.size_hint().0)?;
@@ -30,10 +32,10 @@ pub(in crate::bytes) fn get<R: Request>(
         let Some(taken) = ahead.hit(request.capacity(), || requests.size_hint().0) else {
             let rest = list(iter::once(request).chain(requests))?;
             reserve(&mut batch, rest.len())?;
-            get_rest(core, &rest, overflow, &mut batch)?;
+            get_rest(core, &rest, overflow, checkout, &mut batch)?;
             break;
         };
-        batch.push_with(|| PooledBuf::requested(taken, request));
+        batch.push_with(|| PooledBuf::requested(taken, request, checkout));
     }
     Ok(batch)
 }
@@ -43,6 +45,7 @@ fn get_rest<R: Request>(
     core: &ByteCore,
     requests: &[R],
     overflow: Overflow,
+    checkout: Checkout,
     batch: &mut PooledBatch<PooledBuf>,
 ) -> Result<(), Error> {
     let mut rest = requests;
@@ -50,7 +53,7 @@ fn get_rest<R: Request>(
         taken::obtain_idle(core, class.0, requests.len(), |taken| {
             let (&request, others) = rest.split_first().expect("no more than asked for");
             rest = others;
-            batch.push_with(|| PooledBuf::requested(taken, request));
+            batch.push_with(|| PooledBuf::requested(taken, request, checkout));
         });
     }
     if rest.is_empty() {
@@ -61,7 +64,7 @@ fn get_rest<R: Request>(
     // What gave way may have panicked.
     panics::resume();
     obtained?;
-    deliver(core, rest, &mut groups, batch);
+    deliver(core, rest, checkout, &mut groups, batch);
     Ok(())
 }
 
@@ -88,6 +91,7 @@ pub(in crate::bytes) fn parts<R: Request>(core: &ByteCore, requests: &[R]) -> Re
 pub(in crate::bytes) fn redeem<R: Request>(
     core: &ByteCore,
     requests: &[R],
+    checkout: Checkout,
     grant: Grant,
 ) -> Result<PooledBatch<PooledBuf>, Error> {
     let (spares, charged) = grant.into_parts();
@@ -108,7 +112,7 @@ pub(in crate::bytes) fn redeem<R: Request>(
         }
     }
     let mut batch = empty_batch(core, requests.len())?;
-    deliver(core, requests, &mut groups, &mut batch);
+    deliver(core, requests, checkout, &mut groups, &mut batch);
     Ok(batch)
 }
 
@@ -243,13 +247,19 @@ impl Group {
 }
 
 /// Prepares the buffers as they were requested, in that order.
-fn deliver<R: Request>(core: &ByteCore, requests: &[R], groups: &mut [Group], batch: &mut PooledBatch<PooledBuf>) {
+fn deliver<R: Request>(
+    core: &ByteCore,
+    requests: &[R],
+    checkout: Checkout,
+    groups: &mut [Group],
+    batch: &mut PooledBatch<PooledBuf>,
+) {
     for &request in requests {
         let block = core.keeper().block_for(request.capacity());
         let (store, layout) = block.expect("there is a group for it");
         let group = groups.iter_mut().find(|group| group.is_for(store, layout)).expect("as above");
         let buf = group.bufs.pop().expect("as many as requests");
-        batch.push_with(|| PooledBuf::requested(buf.into_taken(), request));
+        batch.push_with(|| PooledBuf::requested(buf.into_taken(), request, checkout));
     }
 }
 

@@ -6,6 +6,7 @@ mod classes;
 pub(crate) mod frozen;
 mod many;
 pub(crate) mod order;
+mod outstanding;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod regions;

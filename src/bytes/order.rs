@@ -10,6 +10,7 @@ use crate::bytes::request::Wish;
 use crate::bytes::request::sealed::Prepare;
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::Handle;
+use crate::engine::track::Checkout;
 use crate::policy::acquire::Site;
 use crate::policy::acquire::sealed::Deliver;
 use crate::policy::budget::{Amount, Demand, Grant};
@@ -22,6 +23,7 @@ use crate::tell::Name;
 pub struct One {
     core: Handle<ByteKeeper>,
     wish: Wish,
+    checkout: Checkout,
     /// The block that serves it, once that has been looked up.
     block: Option<(usize, Layout)>,
 }
@@ -55,18 +57,19 @@ impl One {
 pub struct Many {
     core: Handle<ByteKeeper>,
     wishes: Vec<Wish>,
+    checkout: Checkout,
     /// Why they are not all of those that there were.
     refused: Option<Error>,
 }
 
-pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish) -> One {
-    One { core, wish, block: None }
+pub(in crate::bytes) fn one(core: Handle<ByteKeeper>, wish: Wish, checkout: Checkout) -> One {
+    One { core, wish, checkout, block: None }
 }
 
-pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: impl Iterator<Item = Wish>) -> Many {
+pub(in crate::bytes) fn many(core: Handle<ByteKeeper>, wishes: impl Iterator<Item = Wish>, checkout: Checkout) -> Many {
     match many::list(wishes) {
-        Ok(wishes) => Many { core, wishes, refused: None },
-        Err(error) => Many { core, wishes: Vec::new(), refused: Some(error) },
+        Ok(wishes) => Many { core, wishes, checkout, refused: None },
+        Err(error) => Many { core, wishes: Vec::new(), checkout, refused: Some(error) },
     }
 }
 
@@ -85,7 +88,7 @@ impl Deliver for PooledBuf {
                 taken::obtain_block(&order.core, store, layout, want(order.wish))?
             }
         };
-        Ok(PooledBuf::requested(taken, order.wish))
+        Ok(PooledBuf::requested(taken, order.wish, order.checkout))
     }
 
     fn site(order: &One) -> Site<'_> {
@@ -104,7 +107,7 @@ impl Deliver for PooledBuf {
             Ok(spare) => Ok(taken::obtain_handed_over(&order.core, spare)),
             Err(grant) => order.birth(grant),
         };
-        Some(taken.map(|taken| PooledBuf::requested(taken, order.wish)))
+        Some(taken.map(|taken| PooledBuf::requested(taken, order.wish, order.checkout)))
     }
 
     fn name(order: &One) -> &Name {
@@ -128,7 +131,7 @@ impl Deliver for PooledBatch<PooledBuf> {
         if let Some(refused) = order.refused.take() {
             return Err(refused);
         }
-        many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail)
+        many::get(&order.core, order.wishes.iter().copied(), Overflow::Fail, order.checkout)
     }
 
     fn site(order: &Many) -> Site<'_> {
@@ -140,7 +143,7 @@ impl Deliver for PooledBatch<PooledBuf> {
     }
 
     fn redeem(order: &mut Many, grant: Grant) -> Option<Result<Self, Error>> {
-        Some(many::redeem(&order.core, &order.wishes, grant))
+        Some(many::redeem(&order.core, &order.wishes, order.checkout, grant))
     }
 
     fn name(order: &Many) -> &Name {

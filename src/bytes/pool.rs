@@ -17,6 +17,7 @@ use crate::engine::batch::PooledBatch;
 use crate::engine::core::{CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
 use crate::engine::store::Keeping;
+use crate::engine::track::Checkout;
 use crate::memory::options::Need;
 use crate::memory::os::topology::Bank;
 use crate::memory::regions::Registry;
@@ -158,7 +159,7 @@ impl BufferPool {
             leaf: options.bounds.budget().node().clone(),
             overflow: options.bounds.overflow,
             waits: Arc::new(Waits::new()),
-            upkeep: Upkeep::new(options.decay, &name),
+            upkeep: Upkeep::new(options.decay, &name, options.tracks),
             lists: Lists::new(),
             name,
             builder: builder.clone(),
@@ -171,6 +172,8 @@ impl BufferPool {
             thread_cache: options.thread_cache,
             by_clock: options.eviction == Eviction::ClockPro,
             banks,
+            #[cfg(feature = "track")]
+            tracks: options.tracks,
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
         pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);
@@ -237,7 +240,7 @@ impl BufferPool {
             Some(taken) => taken,
             None => obtain_or_panic(&self.core, request.capacity(), want(request)),
         };
-        PooledBuf::requested(taken, request)
+        PooledBuf::requested(taken, request, self.core.core().checkout())
     }
 
     /// A buffer as requested, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
@@ -258,12 +261,19 @@ impl BufferPool {
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
     #[inline(always)]
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get<R: Request>(&self, request: R) -> Result<PooledBuf, Error> {
+        self.try_get_for(request, self.core.core().checkout())
+    }
+
+    /// The same for a checkout that was noted elsewhere.
+    #[inline(always)]
+    pub(super) fn try_get_for<R: Request>(&self, request: R, checkout: Checkout) -> Result<PooledBuf, Error> {
         let taken = match taken::hit(&self.core, request.capacity()) {
             Some(taken) => taken,
             None => obtain(&self.core, request.capacity(), want(request))?,
         };
-        Ok(PooledBuf::requested(taken, request))
+        Ok(PooledBuf::requested(taken, request, checkout))
     }
 
     /// Buffers for all of these requests, now, or none.
@@ -295,11 +305,12 @@ impl BufferPool {
     /// # Errors
     /// That of the first request which [`try_get`](Self::try_get) would refuse. The buffers got before it have gone
     /// home.
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get_many<R: Request>(
         &self,
         requests: impl IntoIterator<Item = R>,
     ) -> Result<PooledBatch<PooledBuf>, Error> {
-        let got = many::get(&self.core, requests, self.keeper().overflow);
+        let got = many::get(&self.core, requests, self.keeper().overflow, self.core.core().checkout());
         got.inspect_err(|error| told::refused(&self.keeper().name, error))
     }
 
@@ -319,8 +330,9 @@ impl BufferPool {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire<R: Request>(&self, request: R) -> Acquire<PooledBuf> {
-        Acquire::new(order::one(self.core.clone(), request.wish()))
+        Acquire::new(order::one(self.core.clone(), request.wish(), self.core.core().checkout()))
     }
 
     /// Buffers for all of these requests at once, when it is their turn. As [`acquire`](Self::acquire); a large batch is
@@ -337,8 +349,10 @@ impl BufferPool {
     /// assert_eq!((parts[0].len(), parts[1].len()), (4096, 65536));
     /// # Ok::<(), millpond::Error>(())
     /// ```
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire_many<R: Request>(&self, requests: impl IntoIterator<Item = R>) -> Acquire<PooledBatch<PooledBuf>> {
-        Acquire::new(order::many(self.core.clone(), requests.into_iter().map(|request| request.wish())))
+        let checkout = self.core.core().checkout();
+        Acquire::new(order::many(self.core.clone(), requests.into_iter().map(|request| request.wish()), checkout))
     }
 
     /// Gives idle memory back to the system until at most `keep_bytes` of this pool lie idle; how many bytes were freed.

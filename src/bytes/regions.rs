@@ -67,12 +67,7 @@ impl BufferPool {
     pub fn pin_regions(&self) -> RegionPin {
         let keeper = self.keeper();
         keeper.registry.passes().raise(Hold::Pin);
-        RegionPin {
-            registry: keeper.registry.clone(),
-            sources: keeper.sources.clone(),
-            stores: keeper.unpooled() + 1,
-            core: self.core.core().hold(),
-        }
+        RegionPin { registry: keeper.registry.clone(), sources: keeper.sources.clone(), core: self.core.core().hold() }
     }
 
     /// Has this watcher told of each region that is there, before this returns, and from then on of each that comes and
@@ -127,7 +122,6 @@ impl BufferPool {
 pub struct RegionPin {
     registry: Arc<Registry>,
     sources: Arc<[Source]>,
-    stores: usize,
     core: CoreRef,
 }
 
@@ -141,11 +135,7 @@ impl RegionPin {
     /// Exact when nobody uses the pool. Costs as [`BufferPool::stats`].
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        let out = |store| {
-            let stats = self.core.stats(store);
-            stats.resident.saturating_sub(stats.in_caches + stats.in_depot)
-        };
-        (0..self.stores).map(out).sum()
+        self.core.outstanding()
     }
 
     /// Lets go, if no buffer is out.

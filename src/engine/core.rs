@@ -69,6 +69,10 @@ pub(crate) trait Keeper: Send + Sync + 'static {
 
     /// The pool has been shut: nothing lies idle, and nothing will. May be called more than once.
     fn shut(&self, core: &Core);
+
+    /// The last handle is gone, and the pool shut. As [`vacate`](Self::vacate), this may run user code and must not unwind.
+    #[cfg(feature = "track")]
+    fn abandoned(&self, core: &Core);
 }
 
 /// What a store is to hold.
@@ -92,6 +96,9 @@ pub(crate) struct Limits {
     pub(crate) by_clock: bool,
     /// How many banks the memory of slots is told apart by.
     pub(crate) banks: usize,
+    /// Whether slots remember who took them.
+    #[cfg(feature = "track")]
+    pub(crate) tracks: bool,
 }
 
 /// The part of a core that does not depend on the face.
@@ -268,6 +275,8 @@ impl<K: Keeper> CoreOf<K> {
         };
         // SAFETY: ours, not yet shown to anybody.
         unsafe { slot.head() }.set_home(store, bank);
+        // SAFETY: ours.
+        unsafe { slot.weighs(bytes) };
         store.count_birth(bytes);
         // SeqCst: see `room`.
         core.counts.footprint.fetch_add(bytes, SeqCst);
@@ -450,6 +459,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(crate) fn take_idle(&self, cache: &Cache, class: usize, prefetch: impl Fn(SlotPtr)) -> Option<SlotPtr> {
+        self.advance_if_tracking();
         self.stores[class].take_idle(cache, prefetch)
     }
 
@@ -537,6 +547,8 @@ impl Core {
     /// # Safety
     /// The caller holds the slot, and touches nothing afterwards that only the slot kept.
     pub(crate) unsafe fn retire(slot: SlotPtr) -> usize {
+        // SAFETY: held.
+        unsafe { slot.check_in() };
         // SAFETY: held, so the table is there.
         let store = unsafe { slot.head() }.store();
         // SAFETY: held.
@@ -556,6 +568,12 @@ impl Core {
         // SAFETY: the hold that came with the slot's birth.
         unsafe { Core::release(core) };
         bytes
+    }
+
+    /// Slots that are out. Exact when nobody works on the core.
+    pub(crate) fn outstanding(&self) -> usize {
+        let out = |stats: StoreStats| stats.resident.saturating_sub(stats.in_caches + stats.in_depot);
+        self.stores.iter().map(|store| out(store.stats())).sum()
     }
 
     pub(crate) fn stats(&self, class: usize) -> StoreStats {

@@ -51,3 +51,4 @@ mod table;
 #[cfg(test)]
 #[cfg_attr(loom, allow(dead_code, reason = "models do not count"))]
 pub(crate) mod tally;
+pub(crate) mod track;

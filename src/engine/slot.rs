@@ -8,6 +8,8 @@ use std::ptr::NonNull;
 
 use crate::engine::store::Store;
 use crate::engine::table::INDEX_BITS;
+#[cfg(feature = "track")]
+use crate::engine::track::Record;
 use crate::memory::os::topology::Bank;
 use crate::memory::prefetch::prefetch_to_read;
 use crate::sync::{AtomicU32, BATCH, Cell, Ordering::*};
@@ -24,6 +26,8 @@ pub(crate) struct Head {
     /// While this slot leads a batch: the index of the leader below it in the stack, and above these bits the number of
     /// its followers. A thread whose pop came too late may read it at any time, hence atomic.
     link: AtomicU32,
+    #[cfg(feature = "track")]
+    record: Record,
     /// Where it goes home to. Set when the slot gets its memory.
     store: Cell<*const Store>,
     index: u32,
@@ -46,6 +50,7 @@ pub(crate) struct Slot<C> {
 }
 
 impl<C> Slot<C> {
+    #[cfg(not(feature = "track"))]
     pub(super) fn new(index: u32, store: *const Store, content: C) -> Self {
         let head = Head {
             followers: std::array::from_fn(|_| Cell::new(0)),
@@ -62,8 +67,8 @@ impl<C> Slot<C> {
         &self.content
     }
 
-    /// Makes a slot anew whose memory has been back with the system. Its link alone may be read by others meanwhile, and
-    /// stays what it is.
+    /// Makes a slot anew whose memory has been back with the system, or one in new memory that is zero. Its link and its record
+    /// may be read by others meanwhile, and stay what they are.
     ///
     /// # Safety
     /// `slot` is a slot's place that the caller holds.
@@ -161,6 +166,16 @@ impl SlotPtr {
 }
 
 impl Head {
+    #[cfg(feature = "track")]
+    #[inline(always)]
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Where in a head that may not be made yet the record is.
+    #[cfg(feature = "track")]
+    pub(super) const RECORD: usize = std::mem::offset_of!(Head, record);
+
     pub(super) fn index(&self) -> u32 {
         self.index
     }

@@ -4,12 +4,16 @@
 //! where slots that lie together are all vacant, the pages wholly under them go back to the system, and what that thread
 //! reads is zero, as good as any other number that came too late.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
+#[cfg(feature = "track")]
+use crate::engine::slot::Head;
 use crate::engine::slot::{Slot, SlotPtr};
 use crate::engine::store::Store;
+#[cfg(feature = "track")]
+use crate::engine::track::Record;
 use crate::memory::os;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, FIRST_SEGMENT, Mutex, Ordering::*, locked};
 
@@ -86,8 +90,16 @@ impl SlotTable {
         let (_, place) = locate(index);
         // SAFETY: `place` lies in the segment, which is `stride` bytes times its length.
         let slot = unsafe { base.add(place * self.stride) }.cast::<Slot<C>>();
+        #[cfg(not(feature = "track"))]
         // SAFETY: valid for writes and aligned (the layout's alignment is a slot's); the index is ours alone.
-        unsafe { slot.write(Slot::new(index, store, content)) };
+        unsafe {
+            slot.write(Slot::new(index, store, content))
+        };
+        #[cfg(feature = "track")]
+        // SAFETY: as above. The segment is zero, which is what a link and a record are before they are used.
+        unsafe {
+            Slot::renew(slot, index, store, content)
+        };
         // SAFETY: inside an allocation, so not null.
         Ok(SlotPtr::new(unsafe { NonNull::new_unchecked(slot) }))
     }
@@ -124,6 +136,23 @@ impl SlotTable {
                 unsafe { give_back(fresh, layout) };
                 Some(theirs)
             }
+        }
+    }
+
+    /// Calls `each` for the records of all slots that there are or were.
+    #[cfg(feature = "track")]
+    pub(super) fn for_each_record(&self, mut each: impl FnMut(&Record)) {
+        for index in 1..self.next.load(Relaxed) {
+            let (segment, place) = locate(index);
+            // Acquire pairs with the Release in `segment`: it is zero, or what has been written since.
+            let base = self.segments[segment].load(Acquire);
+            if base.is_null() {
+                continue;
+            }
+            // SAFETY: inside the segment, which stays as long as the table.
+            let record = unsafe { base.add(place * self.stride + Head::RECORD) }.cast::<Record>();
+            // SAFETY: in a segment that was zero when it was new, records are written through their atomics alone.
+            each(unsafe { &*record });
         }
     }
 
@@ -259,8 +288,9 @@ fn take(layout: Layout) -> Option<NonNull<u8>> {
     if is_mapped(layout) {
         return os::map(layout.size(), layout.align());
     }
+    let allocate = if cfg!(feature = "track") { alloc_zeroed } else { alloc };
     // SAFETY: the layout is not zero-sized.
-    NonNull::new(unsafe { alloc(layout) })
+    NonNull::new(unsafe { allocate(layout) })
 }
 
 /// # Safety

@@ -27,6 +27,7 @@ pub(crate) struct Options {
     pub(crate) decay: Duration,
     pub(crate) maintenance: Maintenance,
     pub(crate) bounds: Bounds,
+    pub(crate) tracks: bool,
 }
 
 /// Says how many bytes a value stands for.
@@ -130,6 +131,7 @@ impl<T> PoolBuilder<T> {
             decay: DEFAULT_DECAY,
             maintenance: Maintenance::default(),
             bounds: Bounds::default(),
+            tracks: false,
         };
         PoolBuilder { options, create: ByDefault, weigh: None }
     }
@@ -256,6 +258,14 @@ impl<T, C> PoolBuilder<T, C> {
     /// ```
     pub fn weigh(mut self, weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
         self.weigh = Some(Box::new(weigh));
+        self
+    }
+
+    /// Whether the pool remembers who took what is out, as [`BufferPoolBuilder::track`](crate::BufferPoolBuilder::track) has it.
+    /// With the feature `track`.
+    #[cfg(feature = "track")]
+    pub fn track(mut self, tracks: bool) -> Self {
+        self.options.tracks = tracks;
         self
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 mod global;
 pub(crate) mod order;
+mod outstanding;
 pub(crate) mod pool;
 pub(crate) mod pooled;
 pub(crate) mod reuse;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::engine::batch::PooledBatch;
 use crate::engine::core::Handle;
+use crate::engine::track::Checkout;
 use crate::object::pool::ObjectKeeper;
 use crate::object::pooled::Pooled;
 use crate::object::pooled::taken::{self, STORE};
@@ -19,16 +20,21 @@ use crate::tell::Name;
 pub struct Order<T: Reuse + Send + 'static> {
     core: Handle<ObjectKeeper<T>>,
     count: usize,
+    checkout: Checkout,
     /// What a value turned out to weigh that was made for this request, in bytes.
     at_least: usize,
 }
 
-pub(in crate::object) fn one<T: Reuse + Send + 'static>(core: Handle<ObjectKeeper<T>>) -> Order<T> {
-    many(core, 1)
+pub(in crate::object) fn one<T: Reuse + Send + 'static>(core: Handle<ObjectKeeper<T>>, checkout: Checkout) -> Order<T> {
+    many(core, 1, checkout)
 }
 
-pub(in crate::object) fn many<T: Reuse + Send + 'static>(core: Handle<ObjectKeeper<T>>, count: usize) -> Order<T> {
-    Order { core, count, at_least: 0 }
+pub(in crate::object) fn many<T: Reuse + Send + 'static>(
+    core: Handle<ObjectKeeper<T>>,
+    count: usize,
+    checkout: Checkout,
+) -> Order<T> {
+    Order { core, count, checkout, at_least: 0 }
 }
 
 impl<T: Reuse + Send + 'static> fmt::Debug for Order<T> {
@@ -53,6 +59,11 @@ impl<T: Reuse + Send + 'static> Order<T> {
         let (spares, charged) = grant.into_parts();
         let leaf = self.core.keeper().leaf();
         let mut reservation = leaf.reserved(charged);
+        let checkout = self.checkout;
+        let mut each = |pooled: Pooled<T>| {
+            pooled.check_out(checkout);
+            each(pooled);
+        };
         spares.for_each(|spare| each(taken::handed_over(&self.core, spare)));
         let births = charged.values;
         for _ in 0..births {
@@ -78,10 +89,12 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
     type Order = Order<T>;
 
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
-        match taken::hit(&order.core) {
-            Some(pooled) => Ok(pooled),
-            None => taken::obtain_within(&order.core),
-        }
+        let pooled = match taken::hit(&order.core) {
+            Some(pooled) => pooled,
+            None => taken::obtain_within(&order.core)?,
+        };
+        pooled.check_out(order.checkout);
+        Ok(pooled)
     }
 
     fn site(order: &Order<T>) -> Site<'_> {
@@ -94,7 +107,11 @@ impl<T: Reuse + Send + 'static> Deliver for Pooled<T> {
 
     fn redeem(order: &mut Order<T>, grant: Grant) -> Option<Result<Self, Error>> {
         let grant = match grant.into_one() {
-            Ok(spare) => return Some(Ok(taken::handed_over(&order.core, spare))),
+            Ok(spare) => {
+                let pooled = taken::handed_over(&order.core, spare);
+                pooled.check_out(order.checkout);
+                return Some(Ok(pooled));
+            }
             Err(grant) => grant,
         };
         let mut got = None;
@@ -122,6 +139,7 @@ impl<T: Reuse + Send + 'static> Deliver for PooledBatch<Pooled<T>> {
     fn try_now(order: &mut Order<T>) -> Result<Self, Error> {
         let mut batch = taken::empty_batch(&order.core, order.count)?;
         taken::obtain_many(&order.core, order.count, Overflow::Fail, &mut batch)?;
+        batch.iter().for_each(|pooled| pooled.check_out(order.checkout));
         Ok(batch)
     }
 

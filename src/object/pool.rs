@@ -23,6 +23,8 @@ use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::Overflow;
 use crate::policy::error::{BuildError, Error};
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
+#[cfg(feature = "track")]
+use crate::policy::outstanding::log_abandoned;
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
 use crate::policy::told;
@@ -116,6 +118,11 @@ impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
     }
+
+    #[cfg(feature = "track")]
+    fn abandoned(&self, core: &Core) {
+        log_abandoned(core, &self.name);
+    }
 }
 
 impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
@@ -200,6 +207,8 @@ impl<T: Reuse + Send + 'static> Pool<T> {
             thread_cache: options.thread_cache,
             by_clock: false,
             banks: 1,
+            #[cfg(feature = "track")]
+            tracks: options.tracks,
         };
         let budget = options.bounds.budget();
         let leaf = match options.max_objects {
@@ -208,7 +217,7 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         };
         let (prefill, weighs) = (options.prefill, weigh.is_some());
         let (joined, name) = (options.name.clone(), Name::new(options.name.as_deref()));
-        let (upkeep, maintenance) = (Upkeep::new(options.decay, &name), options.maintenance);
+        let (upkeep, maintenance) = (Upkeep::new(options.decay, &name, options.tracks), options.maintenance);
         let keeper = ObjectKeeper {
             create,
             weigh,
@@ -239,6 +248,14 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         &self.core
     }
 
+    pub(super) fn core(&self) -> &Core {
+        self.core.core()
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        self.keeper().name()
+    }
+
     fn keeper(&self) -> &ObjectKeeper<T> {
         self.core.keeper()
     }
@@ -254,10 +271,12 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     #[track_caller]
     #[must_use]
     pub fn get(&self) -> Pooled<T> {
-        match taken::hit(&self.core) {
+        let pooled = match taken::hit(&self.core) {
             Some(pooled) => pooled,
             None => obtain_or_panic(&self.core),
-        }
+        };
+        pooled.check_out(self.core.core().checkout());
+        pooled
     }
 
     /// A value, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
@@ -283,11 +302,14 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # Ok::<(), millpond::BuildError>(())
     /// ```
     #[inline(always)]
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get(&self) -> Result<Pooled<T>, Error> {
-        match taken::hit(&self.core) {
-            Some(pooled) => Ok(pooled),
-            None => obtain(&self.core),
-        }
+        let pooled = match taken::hit(&self.core) {
+            Some(pooled) => pooled,
+            None => obtain(&self.core)?,
+        };
+        pooled.check_out(self.core.core().checkout());
+        Ok(pooled)
     }
 
     /// A value that `prepare` has worked on.
@@ -336,10 +358,13 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// That of the first value which [`try_get`](Self::try_get) would refuse. Those got before it have gone home.
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_get_many(&self, count: usize) -> Result<PooledBatch<Pooled<T>>, Error> {
+        let checkout = self.core.core().checkout();
         let got = taken::empty_batch(&self.core, count).and_then(|mut batch| {
             taken::hits(&self.core, count, &mut batch);
             taken::obtain_many(&self.core, count - batch.len(), self.keeper().overflow(), &mut batch)?;
+            batch.iter().for_each(|pooled| pooled.check_out(checkout));
             Ok(batch)
         });
         got.inspect_err(|error| told::refused(&self.keeper().name, error))
@@ -365,14 +390,16 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// # drop(second);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire(&self) -> Acquire<Pooled<T>> {
-        Acquire::new(order::one(self.core.clone()))
+        Acquire::new(order::one(self.core.clone(), self.core.core().checkout()))
     }
 
     /// So many values at once, when it is their turn. As [`acquire`](Self::acquire); a large batch is not starved by
     /// small requests behind it.
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn acquire_many(&self, count: usize) -> Acquire<PooledBatch<Pooled<T>>> {
-        Acquire::new(order::many(self.core.clone(), count))
+        Acquire::new(order::many(self.core.clone(), count, self.core.core().checkout()))
     }
 
     /// Drops idle values until those left weigh at most `keep_bytes`; how many bytes were freed. Where values are
@@ -490,8 +517,12 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// [`Error::Exhausted`], [`Error::OutOfMemory`] and [`Error::Closed`] as for [`try_get`](Self::try_get).
+    #[cfg_attr(feature = "track", track_caller)]
     pub fn try_adopt(&self, value: T) -> Result<Pooled<T>, (T, Error)> {
-        taken::adopt(&self.core, value).inspect_err(|(_, error)| told::refused(&self.keeper().name, error))
+        let adopted = taken::adopt(&self.core, value);
+        let pooled = adopted.inspect_err(|(_, error)| told::refused(&self.keeper().name, error))?;
+        pooled.check_out(self.core.core().checkout());
+        Ok(pooled)
     }
 
     /// Makes this thread's magazine now, so that no later get or return on this thread has to.

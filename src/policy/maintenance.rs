@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::core::{Core, CoreRef, QUARTERS};
+use crate::engine::track;
 use crate::memory::os;
 use crate::panics;
 use crate::policy::beat::Beat;
@@ -33,6 +34,9 @@ pub enum Maintenance {
     Manual,
 }
 
+/// How often the clock of pools that track is set forward.
+const TRACKED: Duration = Duration::from_secs(1);
+
 /// When a pool is looked after, and for what.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
@@ -40,28 +44,36 @@ pub(crate) struct Upkeep {
     decay: Option<Beat>,
     /// Who tells of memory pressure, if anybody does, and when to listen.
     pressure: Option<(Beat, &'static Gauge)>,
+    /// When to set the clock of those that track forward.
+    clock: Option<Beat>,
     /// The pool's.
     name: Name,
 }
 
 impl Upkeep {
-    /// None where idle memory stays, whatever happens.
-    pub(crate) fn new(interval: Duration, name: &Name) -> Option<Arc<Self>> {
-        Self::by(interval, name, Gauge::of_process())
+    /// None where idle memory stays, whatever happens, and nobody asks how long something has been out.
+    pub(crate) fn new(interval: Duration, name: &Name, tracks: bool) -> Option<Arc<Self>> {
+        Self::by(interval, name, Gauge::of_process(), tracks)
     }
 
-    pub(crate) fn by(interval: Duration, name: &Name, gauge: Option<&'static Gauge>) -> Option<Arc<Self>> {
+    pub(crate) fn by(
+        interval: Duration,
+        name: &Name,
+        gauge: Option<&'static Gauge>,
+        tracks: bool,
+    ) -> Option<Arc<Self>> {
         // An interval that no clock can show never ends.
         let ends = Instant::now().checked_add(interval).is_some();
         let decay = ends.then(|| Beat::every(interval / QUARTERS as u32));
         let pressure = gauge.map(|gauge| (gauge.beat(), gauge));
-        let wanted = decay.is_some() || pressure.is_some();
-        wanted.then(|| Arc::new(Upkeep { decay, pressure, name: name.clone() }))
+        let clock = tracks.then(|| Beat::every(TRACKED));
+        let wanted = decay.is_some() || pressure.is_some() || clock.is_some();
+        wanted.then(|| Arc::new(Upkeep { decay, pressure, clock, name: name.clone() }))
     }
 
     fn next(&self) -> Instant {
-        let beats = self.decay.iter().chain(self.pressure.iter().map(|(beat, _)| beat));
-        beats.map(Beat::next).min().expect("made for at least one of them")
+        let beats = self.decay.iter().chain(self.pressure.iter().map(|(beat, _)| beat)).chain(&self.clock);
+        beats.map(Beat::next).min().expect("made for one of them at least")
     }
 
     /// Looks after a pool if it is time. False: nothing is left that could go.
@@ -71,8 +83,15 @@ impl Upkeep {
 
     /// The same at another time.
     pub(crate) fn look_at(&self, now: Instant, core: &Core) -> bool {
+        if self.clock.as_ref().is_some_and(|beat| beat.take(now) > 0) {
+            track::advance();
+        }
         // Before the tick, after which nothing that lies in a cache would have been touched.
         self.heed_pressure(now, core);
+        self.decay_at(now, core) || self.clock.is_some()
+    }
+
+    fn decay_at(&self, now: Instant, core: &Core) -> bool {
         match self.decay.as_ref().map(|beat| beat.take(now)) {
             None => core.can_decay(),
             Some(0) => true,

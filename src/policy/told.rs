@@ -2,9 +2,13 @@
 
 use std::time::Instant;
 
+#[cfg(feature = "track")]
+use tracing_01::warn;
 use tracing_01::{Level, debug, enabled, info};
 
 use crate::policy::error::Error;
+#[cfg(feature = "track")]
+use crate::policy::outstanding::Outstanding;
 use crate::policy::pressure::Pressure;
 use crate::tell::{Name, tell};
 
@@ -35,6 +39,13 @@ pub(crate) fn decayed(pool: &Name, freed: usize) {
 /// A pool gave memory back because it is wanted elsewhere.
 pub(crate) fn relieved(pool: &Name, level: Pressure, freed: usize) {
     tell(|| debug!(target: TARGET, pool = pool.get(), ?level, freed, "gave way to pressure"));
+}
+
+/// The last handle of a pool is gone, and of its buffers or values some are out.
+#[cfg(feature = "track")]
+pub(crate) fn abandoned(pool: &str, outstanding: &Outstanding) {
+    let (count, bytes) = (outstanding.count(), outstanding.bytes());
+    tell(|| warn!(target: TARGET, pool, count, bytes, %outstanding, "pool is gone while buffers are out"));
 }
 
 /// The kernel tells of another level of memory pressure.

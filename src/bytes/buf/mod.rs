@@ -21,6 +21,7 @@ use crate::bytes::pool::ByteCore;
 use crate::bytes::request::Request;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::track::Checkout;
 use crate::memory::Want;
 use crate::policy::error::Error;
 
@@ -84,7 +85,9 @@ impl PooledBuf {
 
     /// A buffer as requested, over a slot that was taken for the request.
     #[inline(always)]
-    pub(in crate::bytes) fn requested<R: Request>(taken: Taken, request: R) -> Self {
+    pub(in crate::bytes) fn requested<R: Request>(taken: Taken, request: R, checkout: Checkout) -> Self {
+        // SAFETY: whoever has `taken` holds its slot.
+        unsafe { SlotPtr::new(taken.slot).check_out(checkout) };
         let len = request.prepare(&taken);
         // SAFETY: prepared.
         unsafe { Self::from_taken(taken, len) }
@@ -287,6 +290,8 @@ impl PooledBuf {
         unsafe { self.ptr.copy_to_nonoverlapping(larger.ptr, self.len) };
         // SAFETY: just written.
         unsafe { larger.set_len(self.len) };
+        // SAFETY: both handles hold their slots.
+        unsafe { self.slot().moved_to(larger.slot()) };
         *self = larger;
         Ok(())
     }

@@ -408,6 +408,8 @@ impl Idle for PooledBuf {
 
     fn into_idle(self) -> Option<(SlotPtr, Lane)> {
         let taken = self.into_taken();
+        // SAFETY: the handle is gone, and held the slot.
+        unsafe { SlotPtr::new(taken.slot).check_in() };
         if taken.lane == Lane::NONE {
             // SAFETY: the handle is gone; it raised the marks.
             unsafe { make_idle(&taken) };
@@ -430,6 +432,8 @@ pub(in crate::bytes) unsafe fn go_home(taken: Taken) {
         unsafe { taken.held().rest() };
     }
     let slot = SlotPtr::new(taken.slot);
+    // SAFETY: the caller's promise.
+    unsafe { slot.check_in() };
     // SAFETY: the caller's promise. With a lane, the memory is as an idle slot's must be; without, nothing is cached.
     if !cache::with(|cache| unsafe { store::put_cached(cache, taken.lane, slot) }) {
         // SAFETY: not taken, so still held.

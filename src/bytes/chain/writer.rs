@@ -7,6 +7,7 @@ use crate::bytes::buf::PooledBuf;
 use crate::bytes::chain::PooledChain;
 use crate::bytes::pool::BufferPool;
 use crate::bytes::request::Capacity;
+use crate::engine::track::Checkout;
 
 /// Writes into buffers of one size, each frozen when it is full, and makes a [`PooledChain`] of them.
 ///
@@ -35,6 +36,7 @@ pub struct ChainWriter {
     pool: BufferPool,
     /// What is asked for.
     piece: usize,
+    checkout: Checkout,
     full: PooledChain,
     open: Option<PooledBuf>,
 }
@@ -49,7 +51,8 @@ impl ChainWriter {
     #[track_caller]
     pub fn new(pool: &BufferPool, piece: usize) -> Self {
         assert!(piece > 0, "a piece of a chain needs room for a byte");
-        ChainWriter { pool: pool.clone(), piece, full: PooledChain::new(), open: None }
+        let checkout = pool.core.core().checkout();
+        ChainWriter { pool: pool.clone(), piece, checkout, full: PooledChain::new(), open: None }
     }
 
     /// The number of bytes written so far, and not taken.
@@ -93,7 +96,7 @@ impl ChainWriter {
     fn open(&mut self) -> io::Result<&mut PooledBuf> {
         let open = match self.open.take() {
             Some(open) => open,
-            None => self.pool.try_get(Capacity(self.piece))?,
+            None => self.pool.try_get_for(Capacity(self.piece), self.checkout)?,
         };
         Ok(self.open.insert(open))
     }

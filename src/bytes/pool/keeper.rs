@@ -17,6 +17,8 @@ use crate::policy::acquire::{Site, Waits};
 use crate::policy::budget::{self, Amount, Node};
 use crate::policy::builder::{BufferPoolBuilder, Overflow};
 use crate::policy::maintenance::{self, Upkeep};
+#[cfg(feature = "track")]
+use crate::policy::outstanding::log_abandoned;
 use crate::tell::Name;
 
 /// What a byte pool keeps besides its slots.
@@ -78,6 +80,11 @@ impl Keeper for ByteKeeper {
         self.leaf.leave(core);
         budget::dismiss(&self.leaf, &self.waits);
         self.lists.clear();
+    }
+
+    #[cfg(feature = "track")]
+    fn abandoned(&self, core: &Core) {
+        log_abandoned(core, &self.name);
     }
 }
 

@@ -26,7 +26,7 @@ impl Rig {
         let root = Root::new(test, &[(FILE, b"some avg10=0.00\nfull avg10=0.00\n")]);
         // As long as the process, like the one that this stands for.
         let gauge = Box::leak(Box::new(Gauge::open(&root.0, read_every).unwrap()));
-        let upkeep = Upkeep::by(decay, &Name::default(), Some(gauge)).unwrap();
+        let upkeep = Upkeep::by(decay, &Name::default(), Some(gauge), false).unwrap();
         let builder = BufferPool::builder().size_classes([SIZE]).thread_cache(0).prefill(SIZE, 10);
         // Its own upkeep, which reads what is true, is never called.
         let pool = builder.decay(Duration::MAX).maintenance(Maintenance::Manual).build().unwrap();

@@ -22,6 +22,8 @@ impl<K: Keeper> Drop for Handle<K> {
         // AcqRel: what was done through other handles happens before the shutting.
         if self.core().counts.handles.fetch_sub(1, AcqRel) == 1 {
             self.core().shut();
+            #[cfg(feature = "track")]
+            self.keeper().abandoned(self.core());
             // SAFETY: the handles' hold, given up once.
             unsafe { Core::release(self.0.as_ptr().cast()) };
         }

@@ -45,6 +45,12 @@ pub(super) fn cpu_here() -> Option<usize> {
     usize::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
+#[cfg(feature = "track")]
+pub(super) fn thread_number() -> Option<u32> {
+    // SAFETY: the call has no conditions.
+    u32::try_from(unsafe { libc::syscall(libc::SYS_gettid) }).ok()
+}
+
 pub(super) fn usable_memory() -> Option<usize> {
     usable_memory_below(Path::new("/"))
 }

@@ -52,6 +52,17 @@ pub(crate) fn usable_memory() -> Option<usize> {
     *KNOWN.get_or_init(platform::usable_memory)
 }
 
+/// The number of this thread, not 0: the system's, or one that counts them.
+#[cfg(feature = "track")]
+pub(crate) fn thread_number() -> u32 {
+    use std::sync::atomic::AtomicU32;
+
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    platform::thread_number()
+        .filter(|&number| number != 0)
+        .unwrap_or_else(|| SEEN.fetch_add(1, Relaxed).wrapping_add(1).max(1))
+}
+
 /// Maps `len` bytes at an address that is a multiple of `align` and of the OS page.
 ///
 /// - pre: `len` is a multiple of the OS page and not zero; `align` is a power of two.

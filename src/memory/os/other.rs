@@ -43,3 +43,8 @@ pub(super) fn usable_memory() -> Option<usize> {
 pub(super) fn cpu_here() -> Option<usize> {
     None
 }
+
+#[cfg(feature = "track")]
+pub(super) fn thread_number() -> Option<u32> {
+    None
+}

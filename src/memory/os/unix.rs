@@ -24,3 +24,8 @@ pub(super) fn barrier() -> bool {
 pub(super) fn cpu_here() -> Option<usize> {
     None
 }
+
+#[cfg(feature = "track")]
+pub(super) fn thread_number() -> Option<u32> {
+    None
+}

@@ -85,3 +85,9 @@ pub(super) fn usable_memory() -> Option<usize> {
 pub(super) fn cpu_here() -> Option<usize> {
     None
 }
+
+#[cfg(feature = "track")]
+pub(super) fn thread_number() -> Option<u32> {
+    // SAFETY: the call has no conditions.
+    Some(unsafe { windows_sys::Win32::System::Threading::GetCurrentThreadId() })
+}

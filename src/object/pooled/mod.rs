@@ -19,6 +19,7 @@ use std::ptr::NonNull;
 use crate::engine::core::Core;
 use crate::engine::lanes::Lane;
 use crate::engine::slot::{Slot, SlotPtr};
+use crate::engine::track::Checkout;
 use crate::object::reuse::Reuse;
 
 pub use arc::PooledArc;
@@ -62,6 +63,13 @@ impl<T: Reuse + Send + 'static> Pooled<T> {
 
     fn slot(&self) -> SlotPtr {
         SlotPtr::new(self.slot)
+    }
+
+    /// Has the slot remember who has it.
+    #[inline(always)]
+    pub(in crate::object) fn check_out(&self, checkout: Checkout) {
+        // SAFETY: the handle holds the slot.
+        unsafe { self.slot().check_out(checkout) };
     }
 
     #[inline(always)]

@@ -342,6 +342,8 @@ unsafe fn make_idle<T: Reuse + Send + 'static>(slot: NonNull<Slot<Held<T>>>) -> 
     // SAFETY: held.
     let held = unsafe { slot.as_ref() }.content();
     let discard = Discard(SlotPtr::new(slot));
+    // SAFETY: held.
+    unsafe { SlotPtr::new(slot).check_in() };
     // SAFETY: there is a value as long as the slot is out, and the caller says that nobody else uses it.
     let value = unsafe { &mut *held.value() };
     let keep = value.reuse(held.trim());
@@ -404,6 +406,8 @@ unsafe fn reweigh<T: Reuse + Send + 'static>(slot: SlotPtr) -> bool {
     if keep {
         core.core().count_weight(STORE, held.weight(), weight);
         held.set_weight(weight);
+        // SAFETY: the slot is held.
+        unsafe { slot.weighs(weight) };
         mem::forget(discard);
     }
     keep
