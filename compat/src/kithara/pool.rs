@@ -81,6 +81,14 @@ impl<const SHARDS: usize, T: Reuse + Default> Pool<SHARDS, T> {
 /// let thread = std::thread::spawn(move || other.get_with(|buf| buf.push(1)));
 /// assert_eq!(thread.join().unwrap()[..], [1]);
 /// ```
+///
+/// What may not be sent to another thread is not pooled:
+///
+/// ```compile_fail,E0277
+/// use millpond_compat::kithara::SharedPool;
+///
+/// let pool = SharedPool::<4, Vec<std::rc::Rc<u8>>>::new(16, 1024);
+/// ```
 pub struct SharedPool<const SHARDS: usize, T: Reuse>(millpond::Pool<Kept<T>>);
 
 impl<const SHARDS: usize, T: Reuse + Default> SharedPool<SHARDS, T> {

@@ -213,3 +213,26 @@ impl fmt::Debug for BufferPool {
         f.debug_struct("BufferPool").field("config", &self.shared.config).field("stats", &self.stats).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That wiping on return leaves nothing, the tests of `millpond` show.
+    #[test]
+    fn every_pool_wipes_on_return_and_takes_memory_of_the_node() {
+        let pool = BufferPool::new(PoolConfig { numa_node: Some(3), ..PoolConfig::default() });
+        let pools = pool.shared.classes.iter().chain([pool.shared.aligned(4096)]);
+        for pool in pools {
+            let options = format!("{pool:?}");
+            assert!(options.contains("zeroing: OnReturn"), "{options}");
+            assert!(options.contains("node: Preferred(3)"), "{options}");
+        }
+    }
+
+    #[test]
+    fn the_class_is_the_smallest_that_holds_the_bytes() {
+        let classes = [0, 4096, 4097, 65_536, 65_537, 262_144, 262_145, 1_048_576, 1_048_577].map(class_of);
+        assert_eq!(classes, [0, 0, 1, 1, 2, 2, 3, 3, 3]);
+    }
+}

@@ -208,3 +208,25 @@ impl fmt::Debug for BufferPool {
         f.debug_struct("BufferPool").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_that_are_kept_do_not_decay() {
+        let pool = BufferPool::builder().min_buffer_size(1 << 20).build();
+        let is_off =
+            |size| format!("{:?}", pool.shared.builder(class_of(size))).contains("decay: 18446744073709551615.9");
+        assert_eq!([512 << 10, 1 << 20, 3 << 20].map(is_off), [false, true, true]);
+    }
+
+    #[test]
+    fn eviction_policy_is_passed_on() {
+        for (policy, eviction) in [(EvictionPolicy::Lifo, "Lifo"), (EvictionPolicy::ClockPro, "ClockPro")] {
+            let pool = BufferPool::builder().eviction_policy(policy).build();
+            let builder = format!("{:?}", pool.shared.builder(0));
+            assert!(builder.contains(&format!("eviction: {eviction}")), "{builder}");
+        }
+    }
+}
