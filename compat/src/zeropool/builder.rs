@@ -54,8 +54,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The bytes that a buffer must have room for to be kept. Smaller ones do not count as buffers of the pool: they stay in
-    /// threads' caches, and a few within reach of them, but for ten seconds at most when nobody needs them.
+    /// The bytes that a buffer must have room for to be kept. Smaller ones, and what grows from them, stay in threads' caches
+    /// and, as many again, within reach of them, until nobody needs them for ten seconds.
     pub fn min_buffer_size(mut self, size: usize) -> Self {
         self.min_buffer_size = Some(size);
         self
