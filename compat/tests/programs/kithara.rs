@@ -3,9 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
-use kithara_bufpool::{
-    Pool, Pooled, PooledOwned, PooledSlice, PooledSliceOwned, Reuse, SharedPool, global_pool,
-};
+use kithara_bufpool::{Pool, Pooled, PooledOwned, PooledSlice, PooledSliceOwned, Reuse, SharedPool, global_pool};
 
 global_pool!(f32_pool, F32_POOL, 32, Vec<f32>, 1024, 32_768);
 
