@@ -15,7 +15,7 @@ struct Fields<'a> {
 }
 
 fn parse(bytes: &[u8]) -> Fields<'_> {
-    let (key, value) = str::from_utf8(bytes).unwrap().split_once('=').unwrap();
+    let (key, value) = std::str::from_utf8(bytes).unwrap().split_once('=').unwrap();
     Fields { key, value }
 }
 
@@ -49,8 +49,8 @@ fn yoked_views_borrow_from_pooled_values() {
     assert_parsed(value.into_slice(11));
     let value = pool.get_with(|bytes| bytes.extend_from_slice(b"colour=blue"));
     let yoke = Yoke::<Fields<'static>, _>::attach_to_cart(value, |bytes| parse(bytes));
-    let moved = Some(yoke);
-    assert_eq!(moved.unwrap().get().value, "blue");
+    let moved = Box::new(yoke);
+    assert_eq!(moved.get().value, "blue");
     assert_eq!(pool.stats().outstanding, 0);
 }
 
