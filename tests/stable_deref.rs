@@ -50,7 +50,8 @@ fn yoked_views_borrow_from_pooled_values() {
     let value = pool.get_with(|bytes| bytes.extend_from_slice(b"colour=blue"));
     let yoke = Yoke::<Fields<'static>, _>::attach_to_cart(value, |bytes| parse(bytes));
     let moved = Box::new(yoke);
-    assert_eq!(moved.get().value, "blue");
+    assert_eq!((moved.get().value, pool.stats().outstanding), ("blue", 1));
+    drop(moved);
     assert_eq!(pool.stats().outstanding, 0);
 }
 

@@ -121,6 +121,24 @@ fn hits_exchanges_and_births_are_not_told() {
     assert!(events.is_empty(), "{events:?}");
 }
 
+/// The end of a pool of which something is out, with the list.
+#[test]
+#[cfg(feature = "track")]
+fn what_is_out_when_a_pool_goes_is_told() {
+    let mut kept = Vec::new();
+    let events = told(|| {
+        let pool = BufferPool::builder().size_classes([SIZE]).name("leaky").track(true).build().unwrap();
+        kept.push(pool.get(SIZE));
+        let silent = BufferPool::builder().size_classes([SIZE]).track(true).build().unwrap();
+        kept.push(silent.get(SIZE));
+    });
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((event.level, event.message.as_str()), (Level::WARN, "pool is gone while buffers are out"));
+    let field = |name: &str| event.fields[name].as_str();
+    assert_eq!((field("pool"), field("count"), field("bytes")), ("leaky", "1", "4096"));
+    assert!(field("outstanding").contains(&format!("{}:{}:24", file!(), line!() - 8)), "{}", field("outstanding"));
+}
+
 #[test]
 fn refusals_are_told_with_the_pool_and_the_numbers() {
     let pool = narrow();

@@ -2,7 +2,7 @@
 #![cfg(feature = "track")]
 #![allow(unsafe_code)] // A raw buffer is put together again.
 
-#[cfg(not(miri))]
+#[cfg(not(any(miri, feature = "tracing-01")))]
 #[path = "support/child.rs"]
 mod child;
 #[path = "support/random.rs"]
@@ -224,9 +224,9 @@ fn a_pool_that_does_not_track_counts() {
     drop(bufs);
 }
 
-/// What a child says that drops its pools while buffers are out.
+/// What a child says that drops its pools while buffers are out. (With `tracing-01`, subscribers are told instead.)
 #[test]
-#[cfg(not(miri))]
+#[cfg(not(any(miri, feature = "tracing-01")))]
 fn the_end_of_a_named_pool_is_told() {
     if child::is_child() {
         let named = BufferPool::builder().name("leaky").track(true).build().unwrap();

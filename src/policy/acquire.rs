@@ -188,7 +188,7 @@ impl Site<'_> {
 
 impl<H: Awaited> Acquire<H> {
     pub(crate) fn new(order: H::Order) -> Self {
-        Acquire { order, state: State::New, waiting: Waiting::default() }
+        Acquire { order, state: State::New, waiting: Waiting::new() }
     }
 
     /// Blocks this thread until the request is served.

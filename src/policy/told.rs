@@ -58,10 +58,14 @@ pub(crate) fn kernel_says(level: Option<Pressure>) {
 }
 
 /// A request's time in line, as far as somebody wants to know.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiting(Option<Instant>);
 
 impl Waiting {
+    pub(crate) fn new() -> Self {
+        Waiting(None)
+    }
+
     /// It stands in line, since now or before.
     pub(crate) fn begin(&mut self, pool: &Name, requested: usize) {
         if self.0.is_none() && enabled!(target: TARGET, Level::DEBUG) {

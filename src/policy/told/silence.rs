@@ -15,10 +15,14 @@ pub(crate) fn relieved(_: &Name, _: Pressure, _: usize) {}
 #[cfg_attr(not(all(feature = "pressure", target_os = "linux", not(miri))), allow(dead_code, reason = "nobody asks"))]
 pub(crate) fn kernel_says(_: Option<Pressure>) {}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiting;
 
 impl Waiting {
+    pub(crate) fn new() -> Self {
+        Waiting
+    }
+
     pub(crate) fn begin(&mut self, _: &Name, _: usize) {}
 
     pub(crate) fn end(&mut self, _: &Name, _: Option<&Error>) {}
