@@ -1,5 +1,6 @@
 //! `millpond-lab`: real workloads on millpond, alone and side by side with its rivals.
 
+mod board;
 mod chart;
 mod compare;
 mod evict;
@@ -14,6 +15,7 @@ mod run;
 mod size;
 mod soak;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,7 @@ enum Command {
     Evict(evict::Options),
     Soak(soak::Options),
     Report(report::Options),
+    Top(top::Options),
     Resident(compare::resident::Options),
 }
 
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Evict(options) => evict::command(&options),
         Command::Soak(options) => soak::command(&options),
         Command::Report(options) => report::command(&options),
+        Command::Top(options) => top::command(&options),
         Command::Resident(options) => compare::resident::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())

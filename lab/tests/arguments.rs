@@ -28,6 +28,8 @@ fn wrong_arguments_are_refused_by_name() {
     refused(&["run", "--colour"], "--colour");
     refused(&["report"], "FILE");
     refused(&["report", "/no/such/results.json"], "/no/such/results.json");
+    refused(&["top", "--pid", "me"], "--pid");
+    refused(&["top", "--pid", "1", "--socket", "there"], "--socket");
     refused(&["soak", "--minutes", "0"], "between");
     refused(&["soak", "--minutes", "NaN"], "NaN");
     refused(&["soak", "--threads", "1"], "--threads");

@@ -106,6 +106,7 @@ fn wrong(name: &str, what: impl Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::soak::sample::Sample;
 
     fn refusal(content: &str) -> String {
         match parse("results.json", content.as_bytes()) {
@@ -131,6 +132,10 @@ mod tests {
                 "{{\"rounds\":1,\n\"rows\":[{{\"row\":\"a\",\"operation\":\"b\",\"contenders\":[\n{contender}]}}]}}"
             )
         };
+        let sample = |at: u32| {
+            let sample = Sample { at: f64::from(at), ..Sample::default() };
+            serde_json::to_string(&sample).unwrap()
+        };
         for (content, text) in [
             (String::new(), "empty at line 1 column 1"),
             ("  \n ".into(), "empty at line 1 column 1"),
@@ -150,6 +155,10 @@ mod tests {
             (row(r#"{"contender":"c","min_ns":-1}"#), "-1 is no time that something took at line 3"),
             (row(r#"{"contender":"c","kind":"horse"}"#), "unknown variant `horse`"),
             (r#"{"samples":[{"at":1,"outstanding":-3}]}"#.into(), "invalid value: integer `-3`"),
+            (
+                format!("{{\"samples\":\n[{},{}]}}", sample(2), sample(1)),
+                "a sample at 1 s comes after one at 2 s at line 2",
+            ),
         ] {
             let refusal = refusal(&content);
             assert!(refusal.starts_with("results.json: ") && refusal.contains(text), "{content}: {refusal}");

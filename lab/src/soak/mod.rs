@@ -29,6 +29,7 @@ mod steward;
 pub mod totals;
 mod values;
 mod waiting;
+mod watch;
 mod worker;
 
 use std::fs::File;
@@ -42,6 +43,7 @@ use clap::builder::RangedU64ValueParser;
 use self::conduct::{Outcome, Plan};
 use self::plant::Plant;
 use self::progress::Progress;
+use crate::board::Board;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::process::{self, Machine};
@@ -108,7 +110,7 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     let json = options.json.as_ref().map(create).transpose()?;
     let plan = options.plan();
     greet(&plan)?;
-    let outcome = conduct::run(plan, &mut Progress::new(plan.length))?;
+    let outcome = conduct::run(plan, &mut Progress::new(plan.length), &Board::open())?;
     // Not by `?`, which would take every error after Ctrl-C for an interruption.
     write(plot, |file| plot::write(file, &plan, &outcome)).map_err(Failure::Io)?;
     write(json, |file| json::write(file, &plan, &outcome)).map_err(Failure::Io)?;

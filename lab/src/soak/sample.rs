@@ -70,7 +70,7 @@ pub fn in_order<'de, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a
 }
 
 /// A part of what a pool has. Values that are weighed count as if each weighed the average.
-fn bytes(scene: &Scene, pond: &Pond, part: u64, stats: &Stats) -> u64 {
+pub fn bytes(scene: &Scene, pond: &Pond, part: u64, stats: &Stats) -> u64 {
     match pond.kind {
         Kind::Tokens => part * size_of::<Token>() as u64,
         Kind::Bricks => scene.bricks.load(Relaxed) as u64 * part / stats.footprint.max(1),
