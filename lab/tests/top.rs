@@ -75,7 +75,7 @@ fn it_shows_rates_and_memory_and_gives_the_terminal_back() {
     let soak = Soak::start(folder.path());
     let mut terminal = Terminal::start(folder.path(), &["top"]);
     let text = terminal.until("rates and memory", has_rates_and_memory);
-    assert_eq!(terminal.is_taken(), (true, true), "{text}");
+    assert_eq!(terminal.is_taken(), [true; 3], "{text}");
     for part in [
         &format!("process {}", soak.child.id()),
         "soak --threads 4",

@@ -85,7 +85,7 @@ fn shortened(command: &str) -> String {
 }
 
 fn status(view: &View, now: &Snapshot) -> Line<'static> {
-    let at = format!("{:.0} s, {:.0} % of {}", now.at, 100.0 * now.progress, now.phase);
+    let at = format!("{:.0} s, {:.0} %: {}", now.at, 100.0 * now.progress, now.phase);
     match &view.end {
         None => Line::from(at),
         Some(end) => Line::from(vec![

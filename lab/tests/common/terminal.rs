@@ -20,6 +20,13 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<vt100::Parser>>,
     reader: Option<JoinHandle<()>>,
+    /// How lines were read in the beginning: echoed, and whole.
+    modes: String,
+}
+
+fn modes(master: &dyn MasterPty) -> String {
+    let modes = master.get_termios().unwrap();
+    format!("{:?} {:?} {:?}", modes.input_flags, modes.output_flags, modes.local_flags)
 }
 
 impl Terminal {
@@ -27,6 +34,7 @@ impl Terminal {
     pub fn start(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
+        let modes = modes(&*pair.master);
         let mut command = CommandBuilder::new(LAB);
         command.args(arguments);
         command.env("XDG_RUNTIME_DIR", folder);
@@ -46,7 +54,7 @@ impl Terminal {
             }
         });
         let keys = pair.master.take_writer().unwrap();
-        Self { master: pair.master, keys, child, screen, reader: Some(reader) }
+        Self { master: pair.master, keys, child, screen, reader: Some(reader), modes }
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -78,10 +86,11 @@ impl Terminal {
         }
     }
 
-    /// Whether it draws on a screen of its own, and the cursor is hidden.
-    pub fn is_taken(&self) -> (bool, bool) {
+    /// Whether it draws on a screen of its own, the cursor is hidden, and keys are read one by one.
+    pub fn is_taken(&self) -> [bool; 3] {
         let parser = self.screen.lock().unwrap();
-        (parser.screen().alternate_screen(), parser.screen().hide_cursor())
+        let has_modes = modes(&*self.master) != self.modes;
+        [parser.screen().alternate_screen(), parser.screen().hide_cursor(), has_modes]
     }
 
     /// Waits for the end of the program; its status, and what is on the screen then.
@@ -95,7 +104,7 @@ impl Terminal {
             thread::sleep(Duration::from_millis(10));
         };
         self.reader.take().unwrap().join().unwrap();
-        assert_eq!(self.is_taken(), (false, false), "the terminal is not as it was:\n{}", self.text());
+        assert_eq!(self.is_taken(), [false; 3], "the terminal is not as it was:\n{}", self.text());
         (status, self.text())
     }
 }
