@@ -1,16 +1,21 @@
 //! `millpond-lab`: real workloads on millpond, alone and side by side with its rivals.
 
+mod board;
+mod chart;
 mod compare;
 mod evict;
 mod failure;
 mod interrupt;
 mod memory;
 mod process;
+mod provenance;
 mod random;
+mod report;
 mod run;
 mod size;
 mod soak;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -34,6 +39,8 @@ enum Command {
     Compare(compare::Options),
     Evict(evict::Options),
     Soak(soak::Options),
+    Report(report::Options),
+    Top(top::Options),
     Resident(compare::resident::Options),
 }
 
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Command::Compare(options) => compare::command(&options),
         Command::Evict(options) => evict::command(&options),
         Command::Soak(options) => soak::command(&options),
+        Command::Report(options) => report::command(&options),
+        Command::Top(options) => top::command(&options),
         Command::Resident(options) => compare::resident::command(&options),
     };
     result.unwrap_or_else(|failure| failure.report())

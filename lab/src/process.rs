@@ -114,7 +114,7 @@ pub fn stay_on(nth: usize) {
 pub fn stay_on(_: usize) {}
 
 /// The machine a figure was measured on.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct Machine {
     pub cpu: String,
     pub cores: usize,

@@ -26,6 +26,10 @@ fn wrong_arguments_are_refused_by_name() {
     refused(&["run", "--max-memory", "plenty"], "plenty");
     refused(&["run", "--max-memory", "1MiB", "--pool", "malloc"], "--pool malloc has none");
     refused(&["run", "--colour"], "--colour");
+    refused(&["report"], "FILE");
+    refused(&["report", "/no/such/results.json"], "/no/such/results.json");
+    refused(&["top", "--pid", "me"], "--pid");
+    refused(&["top", "--pid", "1", "--socket", "there"], "--socket");
     refused(&["soak", "--minutes", "0"], "between");
     refused(&["soak", "--minutes", "NaN"], "NaN");
     refused(&["soak", "--threads", "1"], "--threads");

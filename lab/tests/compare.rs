@@ -27,15 +27,18 @@ fn a_row_gives_figures_for_people_and_for_programs() {
     assert!(document["machine"]["cores"].as_u64().unwrap() > 0);
     assert!(document["machine"]["cpu"].is_string() && document["machine"]["kernel"].is_string());
     assert!(document["command"].as_str().unwrap().contains("--only hit/4KiB"));
+    assert_eq!(document["version"], env!("CARGO_PKG_VERSION"));
+    assert!(document["when"].as_str().unwrap().ends_with('Z'), "{}", document["when"]);
     assert_eq!(document["idle_seconds"].as_f64(), cfg!(target_os = "linux").then_some(0.2));
     let rows = document["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 5);
     for row in rows {
         let contenders = row["contenders"].as_array().unwrap();
-        for name in ["millpond", "floor", "Vec, system malloc"] {
+        for (name, kind) in [("millpond", "millpond"), ("floor", "floor"), ("Vec, system malloc", "allocator")] {
             let figures = contenders.iter().find(|contender| contender["contender"] == name).unwrap();
             let (min, median) = (figures["min_ns"].as_f64().unwrap(), figures["median_ns"].as_f64().unwrap());
             assert!(0.0 < min && min <= median, "{name}: {min} {median}");
+            assert_eq!(figures["kind"], kind);
         }
     }
 }

@@ -63,9 +63,14 @@ fn a_short_soak_passes_and_writes_both_files() {
         assert!(operations[operation].as_u64().unwrap() > 0, "no {operation} in {json}");
     }
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
-    for series in ["outstanding", "idle", "budget used", "budget limit", "resident", "waiters"] {
-        assert!(svg.contains(&format!("<title>{series}")), "no {series} in {svg}");
+    for series in
+        ["outstanding", "idle (upon outstanding)", "budget used", "budget limit", "resident", "waiters", "silence"]
+    {
+        assert!(svg.contains(&format!(">\n{series}\n</text>")), "no {series} in {svg}");
     }
+    assert!(svg.contains("<title id=\"soak-title\">millpond-lab soak: all checks passed</title>"), "{svg}");
+    // One for each of the lines, and one for each of the areas.
+    assert!(svg.matches("<polyline").count() >= 2 && svg.matches("<polygon").count() >= 3, "{svg}");
 }
 
 /// The mistake is found, told of in one of these ways (the pool may have been made anew meanwhile), and in both files.

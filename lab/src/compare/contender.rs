@@ -9,11 +9,13 @@ use std::fmt;
 use std::time::Duration;
 
 use millpond::Budget;
+use serde::{Deserialize, Serialize};
 
 use crate::size::Bytes;
 
 /// Which side of the comparison a contender is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The crate this comparison is for.
     Millpond,

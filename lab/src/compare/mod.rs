@@ -3,10 +3,10 @@
 //! Without the feature `rivals` only millpond, the floor and `Vec` on the system's allocator are there, and no row that
 //! waits: those need a runtime. Rows of `io_uring` are there with the feature `uring`.
 
-mod contender;
+pub mod contender;
 mod contenders;
 mod crew;
-mod json;
+pub mod json;
 mod objects;
 mod queue;
 mod report;

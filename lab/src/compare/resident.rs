@@ -25,7 +25,7 @@ const PROGRAM: &str = "/proc/self/exe";
 const DEFAULT_DECAY: Duration = Duration::from_secs(10);
 
 /// Bytes beyond what was there before.
-#[derive(Clone, Copy, serde::Serialize)]
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Resident {
     pub peak: u64,
     pub idle: u64,

@@ -7,7 +7,7 @@
 mod clairvoyant;
 mod mix;
 mod replay;
-mod report;
+pub mod report;
 mod seeds;
 mod server;
 mod trace;

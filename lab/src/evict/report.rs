@@ -1,32 +1,34 @@
 //! What came of the traces: a table for people, and the figures for other programs.
 
+use std::borrow::Cow;
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::replay::Room;
 use super::trace::Trace;
+use crate::provenance::Stamped;
 use crate::size::Bytes;
 use crate::table;
 
 /// A trace, and how many of its gets found an idle buffer.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Outcome {
-    trace: String,
-    classes: usize,
-    operations: usize,
-    gets: u64,
+    pub trace: String,
+    pub classes: usize,
+    pub operations: usize,
+    pub gets: u64,
     /// Bytes of all classes at their peaks.
-    peaks: u64,
-    max_idle: u64,
-    thread_cache: u64,
-    hits: Hits,
+    pub peaks: u64,
+    pub max_idle: u64,
+    pub thread_cache: u64,
+    pub hits: Hits,
     /// Percent of the gets, of which every trace has some.
-    rates: Rates<f64>,
+    pub rates: Rates<f64>,
 }
 
 /// A figure for each that had to decide what goes.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Rates<T> {
     pub lifo: T,
     pub clock_pro: T,
@@ -79,16 +81,14 @@ pub fn table(outcomes: &[Outcome]) -> String {
     format!("{table}\n")
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    /// The command line that gave these figures.
-    command: String,
-    traces: &'a [Outcome],
+/// The figures for other programs, and for `report`, which reads them again.
+#[derive(Serialize, Deserialize)]
+pub struct Document<'a> {
+    pub traces: Cow<'a, [Outcome]>,
 }
 
-/// Writes the command, and for every trace what was replayed and what came of it.
+/// Writes where the figures come from, and for every trace what was replayed and what came of it.
 pub fn write_json(out: impl io::Write, outcomes: &[Outcome]) -> io::Result<()> {
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
-    serde_json::to_writer_pretty(out, &Document { command, traces: outcomes })?;
+    serde_json::to_writer_pretty(out, &Stamped::now(Document { traces: outcomes.into() }))?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod report;
 mod round;
 mod sample;
 mod source;
+mod view;
 mod walk;
 
 use std::io::{self, Write};
@@ -34,7 +35,9 @@ use self::report::Rounds;
 use self::round::Shape;
 use self::sample::Sample;
 use self::source::Kind;
+use self::view::View;
 use self::walk::Tree;
+use crate::board::Board;
 use crate::failure::Failure;
 use crate::size::Bytes;
 use crate::{interrupt, memory, process};
@@ -109,29 +112,31 @@ impl Options {
 pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     options.check_memory()?;
     interrupt::listen()?;
-    let problems = Problems::default();
-    let (all, links) = match &options.path {
-        Some(path) => rounds(path, options, &problems)?,
-        None => on_sample(options, &problems)?,
-    };
+    let (problems, view) = (Problems::default(), View::default());
+    let (all, links) = view.shown_on(&Board::open(), || match &options.path {
+        Some(path) => rounds(path, options, &problems, &view),
+        None => on_sample(options, &problems, &view),
+    })?;
     io::stdout().write_all(report::text(&all, links).as_bytes())?;
     Ok(verdict(&all, &problems))
 }
 
-fn on_sample(options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
+fn on_sample(options: &Options, problems: &Problems, view: &View) -> Result<(Vec<Rounds>, usize), Failure> {
     let bytes = options.sample_mib << 20;
     let bar = bar(bytes, "making a sample");
+    view.phase(&bar);
     let sample = Sample::make(bytes, &bar)?;
     bar.finish_and_clear();
-    let all = rounds(sample.path(), options, problems)?;
+    let all = rounds(sample.path(), options, problems, view)?;
     sample.remove()?;
     Ok(all)
 }
 
 /// Walks the tree once, then reads it in alternating rounds; every other time the sources swap places, so that
 /// neither always goes first.
-fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Rounds>, usize), Failure> {
-    let spinner = ProgressBar::new_spinner();
+fn rounds(path: &Path, options: &Options, problems: &Problems, view: &View) -> Result<(Vec<Rounds>, usize), Failure> {
+    let spinner = ProgressBar::new_spinner().with_message("finding files");
+    view.phase(&spinner);
     let tree = Tree::walk(path, problems, &spinner).map_err(|error| Failure::path(path, error))?;
     spinner.finish_and_clear();
     let shape = options.shape();
@@ -143,7 +148,8 @@ fn rounds(path: &Path, options: &Options, problems: &Problems) -> Result<(Vec<Ro
         }
         for rounds in order {
             let bar = bar(tree.bytes(), &format!("round {} of {}, {}", number + 1, options.rounds, rounds.kind.name()));
-            rounds.outcomes.push(round::run(rounds.kind, &tree, shape, problems, &bar));
+            view.phase(&bar);
+            rounds.outcomes.push(round::run(rounds.kind, &tree, shape, problems, &bar, view));
             bar.finish_and_clear();
             interrupt::check()?;
         }

@@ -12,6 +12,7 @@ use super::hasher::{self, Hashed};
 use super::problems::Problems;
 use super::reader::Reader;
 use super::source::{Kind, Malloc, Millpond, Source};
+use super::view::View;
 use super::walk::Tree;
 use crate::process;
 
@@ -47,9 +48,12 @@ impl Outcome {
 }
 
 /// Reads and hashes the whole tree.
-pub fn run(kind: Kind, tree: &Tree, shape: Shape, problems: &Problems, bar: &ProgressBar) -> Outcome {
+pub fn run(kind: Kind, tree: &Tree, shape: Shape, problems: &Problems, bar: &ProgressBar, view: &View) -> Outcome {
     match kind {
-        Kind::Millpond => measure(&Millpond::new(shape.max_memory), tree, shape, problems, bar),
+        Kind::Millpond => {
+            let source = Millpond::new(shape.max_memory);
+            view.with_pool(source.pool(), || measure(&source, tree, shape, problems, bar))
+        }
         Kind::Malloc => measure(&Malloc, tree, shape, problems, bar),
     }
 }
@@ -104,7 +108,7 @@ mod tests {
         let shape = Shape { threads: 2, chunk: 4, max_memory: None };
         for kind in [Kind::Millpond, Kind::Malloc] {
             let problems = Problems::default();
-            let outcome = run(kind, &tree, shape, &problems, &ProgressBar::hidden());
+            let outcome = run(kind, &tree, shape, &problems, &ProgressBar::hidden(), &View::default());
             assert_eq!((outcome.files, outcome.bytes, problems.count()), (1, 7, 1));
             let there = ["there"].map(|name| (name.as_ref(), blake3::hash(b"content")));
             assert_eq!(outcome.digest, digest::combine(there));

@@ -51,6 +51,11 @@ impl Millpond {
         Self { pool: builder.build().expect("nothing is prefilled"), budget }
     }
 
+    /// The pool, and the budget it is on.
+    pub fn pool(&self) -> (&BufferPool, &Budget) {
+        (&self.pool, self.budget.as_ref().unwrap_or_else(|| Budget::process()))
+    }
+
     /// Stands in line where the budget is spent: hashing threads give back what they have without waiting for anybody.
     fn get(&self, want: usize) -> Result<PooledBuf, Error> {
         match self.pool.try_get(Recycled(want)) {

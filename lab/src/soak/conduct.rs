@@ -16,7 +16,9 @@ use super::scene::Scene;
 use super::squeeze;
 use super::starve;
 use super::totals::Totals;
+use super::watch::Tally;
 use super::worker::Worker;
+use crate::board::Board;
 use crate::{interrupt, process};
 
 const BEAT: Duration = Duration::from_millis(20);
@@ -29,7 +31,7 @@ const SQUEEZE_EVERY: u64 = 10;
 const PLANT_AT: Duration = Duration::from_millis(300);
 
 /// What is asked of a soak.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Plan {
     pub length: Duration,
     pub threads: usize,
@@ -50,8 +52,10 @@ pub struct Outcome {
     pub unread: Option<io::Error>,
 }
 
-struct Soak {
+struct Soak<'a> {
     plan: Plan,
+    board: &'a Board,
+    tally: Tally,
     scene: Arc<Scene>,
     workers: Vec<JoinHandle<()>>,
     phases: Phases,
@@ -63,9 +67,9 @@ struct Soak {
 }
 
 /// Runs a soak to its end.
-pub fn run(plan: Plan, progress: &mut Progress) -> Result<Outcome, io::Error> {
+pub fn run(plan: Plan, progress: &mut Progress, board: &Board) -> Result<Outcome, io::Error> {
     let resident = process::resident();
-    let mut soak = Soak::start(plan)?;
+    let mut soak = Soak::start(plan, board)?;
     soak.outcome.totals.resident_at_start = resident;
     while !soak.is_over() {
         soak.beat();
@@ -78,8 +82,8 @@ pub fn run(plan: Plan, progress: &mut Progress) -> Result<Outcome, io::Error> {
     Ok(soak.end())
 }
 
-impl Soak {
-    fn start(plan: Plan) -> io::Result<Self> {
+impl<'a> Soak<'a> {
+    fn start(plan: Plan, board: &'a Board) -> io::Result<Self> {
         let scene = Arc::new(Scene::new(plan.limit));
         let patient = (plan.threads / 3).max(1);
         let start = |number| {
@@ -90,6 +94,8 @@ impl Soak {
         let began = Instant::now();
         Ok(Self {
             plan,
+            board,
+            tally: Tally::default(),
             workers,
             phases: Phases::new(plan.length, plan.seed),
             began,
@@ -134,6 +140,13 @@ impl Soak {
         let sample = Sample::take(&self.scene, self.began.elapsed().as_secs_f64(), self.phases.is_silent);
         self.outcome.totals.saw(&sample);
         self.outcome.samples.push(sample);
+        self.show(if self.phases.is_silent { "silence" } else { "burst" });
+    }
+
+    /// Tells those who look, if anybody does.
+    fn show(&mut self, phase: &str) {
+        let Self { board, tally, scene, plan, began, .. } = self;
+        board.post(|| tally.look(scene, plan, began.elapsed(), phase));
     }
 
     fn change_phase(&mut self) {
@@ -214,6 +227,7 @@ impl Soak {
 
     fn end(mut self) -> Outcome {
         self.sample();
+        self.show("workers end");
         self.scene.silent.store(true, Relaxed);
         self.scene.budgets.restore_limits();
         self.scene.over.store(true, Relaxed);

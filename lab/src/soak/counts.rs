@@ -110,17 +110,17 @@ impl Counts {
         self.operations.iter().map(|count| count.load(Relaxed)).sum()
     }
 
-    pub fn operations(&self) -> BTreeMap<&'static str, u64> {
+    pub fn operations(&self) -> BTreeMap<String, u64> {
         named(OPERATIONS.map(|(_, name)| name), &self.operations)
     }
 
-    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
         named(REFUSALS, &self.refusals)
     }
 }
 
-fn named<const N: usize>(names: [&'static str; N], counts: &[AtomicU64; N]) -> BTreeMap<&'static str, u64> {
-    names.into_iter().zip(counts.iter().map(|count| count.load(Relaxed))).collect()
+fn named<const N: usize>(names: [&'static str; N], counts: &[AtomicU64; N]) -> BTreeMap<String, u64> {
+    names.into_iter().map(str::to_owned).zip(counts.iter().map(|count| count.load(Relaxed))).collect()
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ pub fn text(outcome: &Outcome) -> String {
     format!("\n{operations}\n\n{refusals}\n\n{}\n{}\n{}\n", failures(totals), checks(totals), memory(totals))
 }
 
-fn counts(heads: &[&str], counts: &BTreeMap<&'static str, u64>) -> Table {
+fn counts(heads: &[&str], counts: &BTreeMap<String, u64>) -> Table {
     let mut table = table::with_heads(heads);
     for (name, count) in counts {
-        table.add_row([(*name).to_owned(), count.to_string()]);
+        table.add_row([name.clone(), count.to_string()]);
     }
     table
 }

@@ -1,9 +1,10 @@
 //! What there is at one moment.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use millpond::Stats;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::pond::{Kind, Pond};
 use super::scene::Scene;
@@ -11,7 +12,7 @@ use super::values::Token;
 use crate::process;
 
 /// Bytes, but for the time and the waiters.
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds since the beginning.
     pub at: f64,
@@ -55,8 +56,21 @@ impl Sample {
     }
 }
 
+/// Samples of a file, each later than the one before it.
+pub fn in_order<'de, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, [Sample]>, D::Error> {
+    let samples = Vec::<Sample>::deserialize(deserializer)?;
+    let mut before = 0.0;
+    for &Sample { at, .. } in &samples {
+        if at < before {
+            return Err(de::Error::custom(format_args!("a sample at {at} s comes after one at {before} s")));
+        }
+        before = at;
+    }
+    Ok(samples.into())
+}
+
 /// A part of what a pool has. Values that are weighed count as if each weighed the average.
-fn bytes(scene: &Scene, pond: &Pond, part: u64, stats: &Stats) -> u64 {
+pub fn bytes(scene: &Scene, pond: &Pond, part: u64, stats: &Stats) -> u64 {
     match pond.kind {
         Kind::Tokens => part * size_of::<Token>() as u64,
         Kind::Bricks => scene.bricks.load(Relaxed) as u64 * part / stats.footprint.max(1),

@@ -44,6 +44,8 @@ pub struct Scene {
 #[derive(Clone)]
 pub struct Made {
     pub kind: Kind,
+    /// No other pool has this number.
+    pub generation: usize,
     pub pond: Weak<Pond>,
     pub ledger: Arc<Ledger>,
 }
@@ -85,7 +87,8 @@ impl Scene {
             generation: self.generation.fetch_add(1, Relaxed),
         };
         let pond = Arc::new(Pond::make(kind, &making));
-        let made = Made { kind, pond: Arc::downgrade(&pond), ledger: pond.ledger.clone() };
+        let made =
+            Made { kind, generation: making.generation, pond: Arc::downgrade(&pond), ledger: pond.ledger.clone() };
         lock(&self.made).push(made);
         pond
     }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::sample::Sample;
 use super::scene::Scene;
 
-#[derive(Default, Serialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Totals {
-    pub operations: BTreeMap<&'static str, u64>,
-    pub refusals: BTreeMap<&'static str, u64>,
+    pub operations: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
     /// Values that `try_create` did not make; allocations that failed.
     pub create_failures: u64,
     pub allocation_failures: u64,
@@ -23,7 +23,7 @@ pub struct Totals {
     pub exact_checkpoints: u64,
     /// Numbers that were compared at checkpoints.
     pub compared: u64,
-    #[serde(rename = "longest_pause_seconds", serialize_with = "seconds")]
+    #[serde(rename = "longest_pause_seconds", serialize_with = "seconds", deserialize_with = "of_seconds")]
     pub longest_pause: Duration,
     pub silences: u64,
     /// Those long enough for all idle memory to come back.
@@ -38,6 +38,10 @@ pub struct Totals {
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn of_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 impl Totals {

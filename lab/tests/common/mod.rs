@@ -32,6 +32,16 @@ pub fn figure(output: &Output, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {text}{}", stderr(output))).trim().to_owned()
 }
 
+/// Has a short trace replayed, and its figures written to a file.
+pub fn evicted(folder: &Path, file: &Path) {
+    let trace = folder.join("scan.trace");
+    let round: String = [4096, 65536, 4096, 1 << 20].map(|size| format!("+{size}\n-{size}\n")).concat();
+    fs::write(&trace, round.repeat(20)).expect("a trace");
+    let [trace, file] = [&*trace, file].map(|path| path.to_str().expect("text"));
+    let output = lab(&["evict", "--trace", trace, "--json", file]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
 /// A folder with these files, whose contents differ from each other.
 pub fn tree(files: &[(&str, usize)]) -> TempDir {
     let root = tempfile::tempdir().expect("a temporary folder");
