@@ -105,9 +105,8 @@
 //!   the memory ready.
 //! - In a `cdylib` or a plugin, each access to thread-local state is a call into the dynamic linker, so a hit costs two
 //!   calls more.
-//! - After a `fork`, the child may drop what it has, unless requests waited in line at that moment. It may use pools if at that moment all other threads were
-//!   outside of them.
-//!   Signal handlers must not use pools.
+//! - After a `fork`, the child may drop what it has, unless requests waited in line at that moment. It may use pools if
+//!   all other threads were outside of them then. Signal handlers must not use pools.
 //!
 //! # Features
 //!
@@ -158,6 +157,12 @@
 //! Linux, Windows, macOS and other unix systems, with 64-bit atomics. Linux (since 4.14) and Windows let one thread run
 //! a memory barrier in all others, which is what makes a hit free of atomic read-modify-writes *and* robbable.
 //! Elsewhere, so on macOS, each operation pays a real fence instead, on the hit path too.
+//!
+//! 32-bit programs are as good where there are 64-bit atomics. In WebAssembly memory is from the global allocator and never
+//! given back to the system; nothing decays, for there are no threads, and no clock where there is no system: nobody can wait there.
+//!
+//! A library that has used pools must not be unloaded: threads have destructors of it to run at their end, and the
+//! maintenance thread may be in it.
 //!
 //! # Safety
 //!

@@ -2,9 +2,9 @@
 #![allow(unsafe_code)] // Leaves what a fork has caught undropped.
 
 use std::mem::ManuallyDrop;
-use std::process;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
+use crate::memory::os;
 use crate::sync::yield_now;
 
 /// How often the child of a fork looks at what may have no owner any more.
@@ -13,13 +13,13 @@ const LOOKS: usize = 1000;
 /// The process that made the first source, to know the child of a fork by.
 fn first_process() -> u32 {
     static FIRST: OnceLock<u32> = OnceLock::new();
-    *FIRST.get_or_init(process::id)
+    *FIRST.get_or_init(os::process_id)
 }
 
 /// Looks until this is there; for ever, or in the child of a fork for a while. The child may have threads of its own,
 /// which hold things for moments only.
 pub(super) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let is_child = process::id() != first_process();
+    let is_child = os::process_id() != first_process();
     let mut looks = 0;
     while !is_child || looks < LOOKS {
         if let Some(found) = found() {
@@ -47,7 +47,7 @@ impl<T> ForkMutex<T> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
-            Err(TryLockError::WouldBlock) if process::id() == first_process() => {
+            Err(TryLockError::WouldBlock) if os::process_id() == first_process() => {
                 Some(self.0.lock().unwrap_or_else(PoisonError::into_inner))
             }
             Err(TryLockError::WouldBlock) => look(|| self.0.try_lock().ok()),

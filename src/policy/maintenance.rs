@@ -6,7 +6,6 @@
 //! frees may run user code. Without it, as when the system has no thread to give, memory comes back by
 //! [`maintain`](crate::BufferPool::maintain) and `trim` alone.
 
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,6 +61,10 @@ impl Upkeep {
         gauge: Option<&'static Gauge>,
         tracks: bool,
     ) -> Option<Arc<Self>> {
+        if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+            // There is no clock there.
+            return None;
+        }
         // An interval that no clock can show never ends.
         let ends = Instant::now().checked_add(interval).is_some();
         let decay = ends.then(|| Beat::every(interval / QUARTERS as u32));
@@ -135,7 +138,7 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 fn is_child() -> bool {
     // Relaxed: a child has what its parent wrote before.
     let process = PROCESS.load(Relaxed);
-    process != 0 && process != process::id()
+    process != 0 && process != os::process_id()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -151,7 +154,7 @@ pub(crate) fn watch(core: CoreRef, upkeep: &Arc<Upkeep>) {
     let mut watch = lock(&WATCH);
     watch.pools.push(Watched { core, upkeep: upkeep.clone(), is_asleep: false });
     if !watch.is_running {
-        PROCESS.store(process::id(), Relaxed);
+        PROCESS.store(os::process_id(), Relaxed);
         watch.is_running = os::spawn_without_signals("millpond", run);
     }
     BELL.notify_one();

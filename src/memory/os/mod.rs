@@ -4,6 +4,7 @@
 //! An *OS page* is the unit of mapping, [`page_size`] bytes.
 #![allow(unsafe_code)] // System calls on raw memory.
 
+use std::process;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -43,6 +44,12 @@ pub(crate) fn page_size() -> usize {
     assert!(size.is_power_of_two(), "OS page of {size} bytes");
     KNOWN.store(size, Relaxed);
     size
+}
+
+/// The number of this process, by which the child of a fork knows that it is one.
+pub(crate) fn process_id() -> u32 {
+    // There the standard library has no number, and nobody forks.
+    if cfg!(target_family = "wasm") { 1 } else { process::id() }
 }
 
 /// The bytes of memory that this process may use, free or not: the machine's, or on Linux less where control groups or
