@@ -159,6 +159,8 @@ mod tests {
             }
         }
 
+        // Of one alone, other tests' threads would be asked.
+        let _other = tracing_01::Dispatch::new(tracing_subscriber::registry());
         let (rig, seen) = (Arc::new(Rig::new("psi-told")), Arc::default());
         let subscriber = tracing_subscriber::registry().with(Looks(rig.clone(), Arc::clone(&seen)));
         subscriber::with_default(subscriber, || {
