@@ -15,7 +15,9 @@ use nix::unistd::Pid;
 
 fn lab_in(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(LAB);
-    command.env("TMPDIR", folder).arg("run").args(arguments);
+    // Or the folder where `top` finds the run would lie beside the sample.
+    command.env("TMPDIR", folder).env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
+    command.arg("run").args(arguments);
     command
 }
 
@@ -77,9 +79,9 @@ fn wait_for_files(folder: &Path, files: usize) {
     until(|| count().is_some_and(|count| count >= files));
 }
 
-/// Until the process has begun to read: its threads are there.
+/// Until the process has begun to read: its threads are there, beside the first one and those for signals and for `top`.
 fn wait_until_read(child: &Child) {
-    until(|| fs::read_dir(format!("/proc/{}/task", child.id())).is_ok_and(|threads| threads.count() > 2));
+    until(|| fs::read_dir(format!("/proc/{}/task", child.id())).is_ok_and(|threads| threads.count() > 4));
 }
 
 fn wait(child: &mut Child) -> Option<i32> {
