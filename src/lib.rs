@@ -272,7 +272,7 @@ mod papers {
     #[doc = include_str!("../docs/bounded.md")]
     struct Bounded;
 
-    #[cfg(all(feature = "metrics-024", feature = "prometheus-client-025"))]
+    #[cfg(all(feature = "metrics-024", feature = "prometheus-client-025", feature = "track"))]
     #[doc = include_str!("../docs/observe.md")]
     struct Observing;
 
