@@ -120,8 +120,8 @@
 //!   has more than was prefilled, and looks after pools that do not decay, too; pools with [`Maintenance::Manual`] heed it
 //!   in `maintain`. The file is opened when the first pool is built, and nothing is different where there is none, or on
 //!   other systems.
-//! - `track`: pools that are built to [remember](BufferPoolBuilder::track) who took what is out list it by
-//!   [place](BufferPool::outstanding), to find leaks. The other pools pay a few instructions for each get.
+//! - `track`: pools that are built to `track` remember who took what is out, and list it by place in the program
+//!   (`outstanding`), to find leaks. The other pools pay a few instructions for each get.
 //! - `io-uring-07`: on Linux, the module `io_uring_07`: provided buffers from a pool, and reads and writes on memory of a pool
 //!   that the ring knows, with the crate `io-uring` in version 0.7. `docs/io.md` in the repository shows how, and what becomes
 //!   of it where the system does not do its part. On other systems the feature changes nothing.

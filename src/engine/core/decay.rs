@@ -253,7 +253,7 @@ impl Core {
         self.stores.iter().any(|store| store.above_floor() > 0)
     }
 
-    /// Says that nobody will call [`tick`](Self::tick) before the next birth, of which the keeper is told. False: there has
+    /// Says that nobody will call [`decay`](Self::decay) before the next birth, of which the keeper is told. False: there has
     /// been one.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Relaxed);
