@@ -8,6 +8,7 @@
 mod attention;
 mod decay;
 mod evict;
+mod keeper;
 mod life;
 // For exporters.
 #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
@@ -30,12 +31,13 @@ use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, Store, StoreStats};
 use crate::engine::table::SlotTable;
 use crate::memory::os::topology::Bank;
-use crate::panics;
 use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering::*, try_locked};
 
 pub(crate) use attention::Reach;
 use decay::Past;
 pub(crate) use decay::QUARTERS;
+pub(crate) use keeper::Keeper;
+use keeper::{free, offer, tidy, told_shut, vacate};
 pub(crate) use life::CoreRef;
 #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]
 pub(crate) use whole::WholeRef;
@@ -46,34 +48,6 @@ pub(crate) const MAX_STORES: usize = 72;
 pub(crate) const MAX_STEPS: usize = 40;
 /// Magazines robbed behind one barrier.
 const ROBBED_AT_ONCE: usize = 16;
-
-/// What the engine asks of a face.
-pub(crate) trait Keeper: Send + Sync + 'static {
-    /// What a slot holds.
-    type Content;
-
-    /// Gives up what the slot holds, once for each birth; how many bytes it was born with. No lock is held and no
-    /// magazine busy, so this may run user code, which may use pools. It must not unwind: see
-    /// [`panics`].
-    fn vacate(&self, content: &Self::Content, class: usize, bank: Bank) -> usize;
-
-    /// A slot came home while [attention](Core::raise_attention) is raised: gives it to who waits, or
-    /// [shelves](Spare::shelve) it. As [`vacate`](Self::vacate), this may run user code and must not unwind.
-    fn offer(&self, core: &Core, spare: Spare);
-
-    /// Slots have been given up in number, and no more will be for now: their memory may go back to the system.
-    fn tidy(&self) {}
-
-    /// Something was born while the core was [asleep](Core::fall_asleep).
-    fn woken(&self) {}
-
-    /// The pool has been shut: nothing lies idle, and nothing will. May be called more than once.
-    fn shut(&self, core: &Core);
-
-    /// The last handle is gone, and the pool shut. As [`vacate`](Self::vacate), this may run user code and must not unwind.
-    #[cfg(feature = "track")]
-    fn abandoned(&self, core: &Core);
-}
 
 /// What a store is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -329,50 +303,6 @@ pub(crate) unsafe fn home_of(slot: SlotPtr) -> usize {
 pub(crate) unsafe fn bank_of(slot: SlotPtr) -> Bank {
     // SAFETY: held, so the table is there.
     unsafe { slot.head() }.bank()
-}
-
-/// # Safety
-/// `core` belongs to a `CoreOf<K>`; the caller holds the slot, one of this core.
-unsafe fn vacate<K: Keeper>(core: *const Core, slot: SlotPtr, class: usize, bank: Bank) -> usize {
-    // SAFETY: the core is the first field of a `CoreOf<K>` and made from a pointer to the whole.
-    let core = unsafe { &*core.cast::<CoreOf<K>>() };
-    let slot = slot.cast::<K::Content>();
-    // SAFETY: the caller holds the slot.
-    let slot: &Slot<K::Content> = unsafe { slot.as_ref() };
-    core.keeper.vacate(slot.content(), class, bank)
-}
-
-/// # Safety
-/// `core` belongs to a `CoreOf<K>`; the caller keeps it, by other means than the spare.
-unsafe fn offer<K: Keeper>(core: *const Core, spare: Spare) {
-    // SAFETY: as in `vacate`.
-    let core = unsafe { &*core.cast::<CoreOf<K>>() };
-    core.keeper.offer(&core.core, spare);
-}
-
-/// # Safety
-/// `core` belongs to a `CoreOf<K>`; the caller keeps it.
-unsafe fn told_shut<K: Keeper>(core: *const Core) {
-    // SAFETY: as in `vacate`.
-    let core = unsafe { &*core.cast::<CoreOf<K>>() };
-    core.keeper.shut(&core.core);
-}
-
-/// # Safety
-/// As [`told_shut`].
-unsafe fn tidy<K: Keeper>(core: *const Core) {
-    // SAFETY: as in `vacate`.
-    unsafe { &*core.cast::<CoreOf<K>>() }.keeper.tidy();
-}
-
-/// # Safety
-/// `core` belongs to a `CoreOf<K>` and nobody uses it any more.
-unsafe fn free<K: Keeper>(core: *const Core) {
-    let whole = core.cast_mut().cast::<CoreOf<K>>();
-    // SAFETY: a core's pointer is not null.
-    let whole = unsafe { NonNull::new_unchecked(whole) };
-    // SAFETY: made by `boxed::try_new`, and not used again. A keeper may be user code, too.
-    panics::contain(|| unsafe { boxed::free(whole) });
 }
 
 impl Core {

@@ -1,4 +1,6 @@
-//! The pool of values: how many there may be, and where new ones come from.
+//! The pool of values: how one is built, and what is asked of it.
+
+mod keeper;
 
 use std::any::type_name;
 use std::fmt;
@@ -7,28 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::engine::batch::PooledBatch;
-use crate::engine::core::{Core, CoreOf, Handle, Keeper, Limits, StoreConfig};
+use crate::engine::core::{Core, CoreOf, Handle, Limits, StoreConfig};
 use crate::engine::lists::Lists;
-use crate::engine::spare::Spare;
 use crate::engine::store::{Keeping, StoreStats};
-use crate::memory::os::topology::Bank;
 use crate::object::builder::{Create, Options, PoolBuilder, Weigh};
 use crate::object::order;
+use crate::object::pooled::Pooled;
 use crate::object::pooled::taken::{self, STORE, UNPOOLED};
-use crate::object::pooled::{Held, MAX_WEIGHT, Pooled};
 use crate::object::reuse::Reuse;
 use crate::panics;
-use crate::policy::acquire::{Acquire, Site, Waits};
-use crate::policy::budget::{self, Amount, Node};
-use crate::policy::builder::Overflow;
+use crate::policy::acquire::{Acquire, Waits};
 use crate::policy::error::{BuildError, Error};
 use crate::policy::maintenance::{self, Maintenance, Upkeep};
-#[cfg(feature = "track")]
-use crate::policy::outstanding::log_abandoned;
 use crate::policy::pressure::Pressure;
 use crate::policy::stats::{Besides, ClassStats, Stats};
 use crate::policy::told;
 use crate::tell::Name;
+
+pub(crate) use keeper::ObjectKeeper;
 
 /// A pool of values that can be used again.
 ///
@@ -74,113 +72,6 @@ impl<T: Reuse + Send> RefUnwindSafe for Pool<T> {}
 
 /// The core of an object pool.
 pub(crate) type ObjectCore<T> = CoreOf<ObjectKeeper<T>>;
-
-/// What an object pool keeps besides its slots.
-pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
-    create: Create<T>,
-    weigh: Option<Weigh<T>>,
-    options: Options,
-    /// [`Pool::close`] was called.
-    closed: AtomicBool,
-    /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
-    leaf: Arc<Node>,
-    waits: Arc<Waits>,
-    /// None where idle values stay.
-    upkeep: Option<Arc<Upkeep>>,
-    lists: Lists<Pooled<T>>,
-    name: Name,
-    /// What the last new value weighed, and the next will weigh, probably.
-    expected: AtomicUsize,
-}
-
-impl<T: Reuse + Send + 'static> Keeper for ObjectKeeper<T> {
-    type Content = Held<T>;
-
-    fn vacate(&self, held: &Held<T>, class: usize, _: Bank) -> usize {
-        panics::contain(|| taken::vacate(held));
-        if class == STORE {
-            self.leaf.release(Amount { values: 1, bytes: held.weight() });
-        }
-        held.weight()
-    }
-
-    fn offer(&self, core: &Core, spare: Spare) {
-        budget::offer(Site { leaf: &self.leaf, core, waits: &self.waits }, spare);
-    }
-
-    fn woken(&self) {
-        self.upkeep.iter().for_each(maintenance::wake);
-    }
-
-    fn shut(&self, core: &Core) {
-        self.upkeep.iter().for_each(maintenance::dismiss);
-        self.leaf.leave(core);
-        budget::dismiss(&self.leaf, &self.waits);
-        self.lists.clear();
-    }
-
-    #[cfg(feature = "track")]
-    fn abandoned(&self, core: &Core) {
-        log_abandoned(core, &self.name);
-    }
-}
-
-impl<T: Reuse + Send + 'static> ObjectKeeper<T> {
-    pub(crate) fn leaf(&self) -> &Arc<Node> {
-        &self.leaf
-    }
-
-    pub(crate) fn name(&self) -> &Name {
-        &self.name
-    }
-
-    pub(crate) fn overflow(&self) -> Overflow {
-        self.options.bounds.overflow
-    }
-
-    pub(crate) fn lists(&self) -> &Lists<Pooled<T>> {
-        &self.lists
-    }
-
-    pub(crate) fn waits(&self) -> &Arc<Waits> {
-        &self.waits
-    }
-
-    /// Whether values are weighed, each and again.
-    pub(crate) fn weighs(&self) -> bool {
-        self.weigh.is_some()
-    }
-
-    /// What a value weighs, by the user's code.
-    pub(crate) fn weigh(&self, value: &T) -> usize {
-        let weight = self.weigh.as_ref().map_or(size_of::<T>(), |weigh| weigh(value));
-        weight.min(MAX_WEIGHT)
-    }
-
-    /// What a new value will be charged, as far as is known before it is made.
-    pub(crate) fn expected(&self) -> Amount {
-        Amount { values: 1, bytes: self.expected.load(Relaxed) }
-    }
-
-    /// A new value turned out to weigh so much.
-    pub(crate) fn expect(&self, weight: usize) {
-        self.expected.store(weight, Relaxed);
-    }
-
-    /// A new value, by the user's code.
-    pub(crate) fn create(&self) -> Result<T, Error> {
-        (self.create)()
-    }
-
-    pub(crate) fn trim(&self) -> usize {
-        self.options.trim_capacity
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: closing races with requests in any order.
-        self.closed.load(Relaxed)
-    }
-}
 
 impl<T: Reuse + Send + Default + 'static> Pool<T> {
     /// A pool of `T::default()` with the defaults of [`PoolBuilder`].

@@ -64,7 +64,7 @@ pub fn tidy(folder: &Path) {
     };
     for left in all(folder).into_iter().flatten().filter(|found| is_left(&found.path)) {
         // Another process may have been faster; and what stays is in nobody's way.
-        let _ = fs::remove_file(left.path);
+        fs::remove_file(left.path).ok();
     }
 }
 

@@ -37,7 +37,7 @@ pub fn at(path: &Path) -> Running {
 fn receive(stream: Stream, sender: &Sender<News>) {
     let end = lines(stream, |snapshot| sender.send(News::Now(Box::new(snapshot))).is_ok());
     // Nobody listens any more: then nobody asks, either.
-    let _ = sender.send(News::End(end));
+    sender.send(News::End(end)).ok();
 }
 
 /// Gives on every line until there are no more, or `tell` wants none; why there are no more.

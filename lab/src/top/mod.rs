@@ -121,7 +121,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // Where the terminal is gone, nobody sees what it is like.
-        let _ = execute!(io::stdout(), Show);
+        execute!(io::stdout(), Show).ok();
         ratatui::restore();
     }
 }

@@ -157,7 +157,7 @@ fn door(folder: &Path, child: &mut Child) -> (u16, String) {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Its other processes end when it does; one that has ended already cannot be killed.
-        let _ = self.child.kill();
+        self.child.kill().ok();
         self.child.wait().unwrap();
         // They may still write there for a moment.
         for _ in 0..100 {

@@ -115,8 +115,8 @@ const COLUMNS: NonZeroU16 = NonZeroU16::new(80).unwrap();
 impl Drop for Terminal {
     fn drop(&mut self) {
         // Where a test has failed; else it has ended.
-        let _ = self.child.kill();
+        self.child.kill().ok();
         // It is gone, or was gone before.
-        let _ = self.child.wait();
+        self.child.wait().ok();
     }
 }
