@@ -26,7 +26,7 @@ pub(crate) struct ObjectKeeper<T: Reuse + Send + 'static> {
     pub(super) create: Create<T>,
     pub(super) weigh: Option<Weigh<T>>,
     pub(super) options: Options,
-    /// [`Pool::close`] was called.
+    /// [`Pool::close`](crate::Pool::close) was called.
     pub(super) closed: AtomicBool,
     /// What is charged for a value: one of `max_objects` where there is such a limit, and above that its weight.
     pub(super) leaf: Arc<Node>,
