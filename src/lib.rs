@@ -172,6 +172,9 @@
 //! allows it in the engine, the memory sources and the handles. `DESIGN.md` in the repository argues
 //! for the protocol between threads; loom, Miri and the sanitizers check it.
 
+// Where documents are built with `--cfg docsrs`, which needs nightly, items say which features they need.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!(
     "millpond needs 64-bit atomics (`target_has_atomic = \"64\"`): lengths and counters share a word, as do indices and tags"

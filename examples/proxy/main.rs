@@ -3,7 +3,7 @@
 //!
 //! The pattern: *wait for readiness first, then acquire.* A connection that waits for something to read has no buffer. When
 //! there is something, it acquires one, in its turn where the budget is spent, reads, writes, and hands the buffer back.
-//! Nobody waits for a buffer who has one. See `pipe.rs`.
+//! Nobody waits for a buffer who has one. See `linux/pipe.rs`.
 //!
 //! What cannot be written, because the reader does not read, stays in its buffer; there is no other place for it. So slow
 //! readers could take all buffers, and the rest would starve. Three rules are against it:
@@ -25,53 +25,14 @@
 //! `cargo run --release --example proxy`
 
 #[cfg(target_os = "linux")]
-mod client;
-#[cfg(target_os = "linux")]
-mod control;
-#[cfg(target_os = "linux")]
-mod limits;
-#[cfg(target_os = "linux")]
-mod load;
-#[cfg(target_os = "linux")]
-mod mark;
-#[cfg(target_os = "linux")]
-mod options;
-#[cfg(target_os = "linux")]
-mod pipe;
-#[cfg(target_os = "linux")]
-mod process;
-#[cfg(target_os = "linux")]
-mod report;
-#[cfg(target_os = "linux")]
-mod roles;
-#[cfg(target_os = "linux")]
-mod run;
-#[cfg(target_os = "linux")]
-mod server;
-#[cfg(target_os = "linux")]
-mod settings;
-#[cfg(target_os = "linux")]
-mod source;
-#[cfg(target_os = "linux")]
-mod stuck;
-#[cfg(all(target_os = "linux", test))]
-mod tests;
-#[cfg(target_os = "linux")]
-mod turn;
-#[cfg(target_os = "linux")]
-mod upstream;
-#[cfg(target_os = "linux")]
-mod way;
+mod linux;
 
 #[cfg(target_os = "linux")]
-type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+fn main() -> std::process::ExitCode {
+    linux::main()
+}
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
     println!("proxy: what this measures, it reads from files that only Linux has");
-}
-
-#[cfg(target_os = "linux")]
-fn main() -> std::process::ExitCode {
-    run::main()
 }

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::options::Options;
-use crate::turn::Turn;
-use crate::way::Way;
+use crate::linux::options::Options;
+use crate::linux::turn::Turn;
+use crate::linux::way::Way;
 
 const MIB: f64 = (1 << 20) as f64;
 

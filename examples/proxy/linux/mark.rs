@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::Result;
-use crate::process;
-use crate::server::{ENDS, Proxy};
-use crate::source::Source;
+use crate::linux::Result;
+use crate::linux::process;
+use crate::linux::server::{ENDS, Proxy};
+use crate::linux::source::Source;
 
 /// How things stand. Bytes, unless it says otherwise; what concerns a pool is 0 where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

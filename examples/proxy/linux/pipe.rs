@@ -8,9 +8,9 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::settings::Settings;
-use crate::source::Source;
-use crate::stuck::Stuck;
+use crate::linux::settings::Settings;
+use crate::linux::source::Source;
+use crate::linux::stuck::Stuck;
 
 /// Why a direction ended early.
 #[derive(Debug)]

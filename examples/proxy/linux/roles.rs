@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use crate::Result;
-use crate::control::Orders;
-use crate::load::Load;
-use crate::mark::Mark;
-use crate::server::Proxy;
-use crate::settings::Settings;
-use crate::source::{Fresh, Kept, Pooled, Source};
-use crate::upstream;
-use crate::way::Way;
+use crate::linux::Result;
+use crate::linux::control::Orders;
+use crate::linux::load::Load;
+use crate::linux::mark::Mark;
+use crate::linux::server::Proxy;
+use crate::linux::settings::Settings;
+use crate::linux::source::{Fresh, Kept, Pooled, Source};
+use crate::linux::upstream;
+use crate::linux::way::Way;
 
 pub(crate) const UPSTREAM: &str = "upstream";
 pub(crate) const PROXY: &str = "proxy";

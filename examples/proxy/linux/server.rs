@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::pipe::{Fault, pipe};
-use crate::settings::Settings;
-use crate::source::Source;
-use crate::stuck::Stuck;
+use crate::linux::pipe::{Fault, pipe};
+use crate::linux::settings::Settings;
+use crate::linux::source::Source;
+use crate::linux::stuck::Stuck;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use crate::client::Client;
-use crate::server::Proxy;
-use crate::settings::Settings;
-use crate::source::{Pooled, Source};
-use crate::upstream;
+use crate::linux::client::Client;
+use crate::linux::server::Proxy;
+use crate::linux::settings::Settings;
+use crate::linux::source::{Pooled, Source};
+use crate::linux::upstream;
 
 /// No test waits longer for anything.
 const LONG: Duration = Duration::from_secs(15);

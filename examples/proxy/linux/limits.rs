@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::Result;
+use crate::linux::Result;
 
 /// What a process has open besides: standard streams, the runtime's, listeners, `/proc`.
 const BESIDES: u64 = 64;

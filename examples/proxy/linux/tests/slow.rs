@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::client::{LONGEST, message};
-use crate::server::End;
+use crate::linux::client::{LONGEST, message};
+use crate::linux::server::End;
 
 /// Sends a message, and reads nothing of what comes back until it is told to. Whether all of it came.
 async fn stops(to: SocketAddr, number: usize, mut told: watch::Receiver<bool>) -> io::Result<bool> {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::LONG;
-use crate::mark::Mark;
-use crate::options::Options;
-use crate::server::ENDS;
-use crate::turn::Turn;
-use crate::way::Way;
-use crate::{roles, run};
+use crate::linux::mark::Mark;
+use crate::linux::options::Options;
+use crate::linux::server::ENDS;
+use crate::linux::turn::Turn;
+use crate::linux::way::Way;
+use crate::linux::{roles, run};
 
 const PART: &str = "MILLPOND_PROXY_PART";
 /// A part of a test: all of a run.
@@ -72,7 +72,7 @@ fn a_turn_that_went_wrong_is_an_error() {
     let options = options();
     let mut ended = Mark { peak: 1 << 20, ..Mark::default() };
     ended.ends[0] = 300;
-    let tally = crate::load::Tally { messages: 1, ..Default::default() };
+    let tally = crate::linux::load::Tally { messages: 1, ..Default::default() };
     let mark = Mark::default();
     let (cpu, way) = (Duration::ZERO, Way::Pool);
     let good = Turn { way, tally, cpu, started: mark, connected: mark, busy: mark, silent: mark, ended };

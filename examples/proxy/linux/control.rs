@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::linux::Result;
 
 /// How long a process may take to end when it is told to.
 const END: Duration = Duration::from_secs(5);

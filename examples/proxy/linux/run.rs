@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::{Command, ExitCode};
 
-use crate::options::{Options, USAGE};
-use crate::turn::{Turn, turn};
-use crate::way::Way;
-use crate::{Result, limits, report, roles};
+use crate::linux::options::{Options, USAGE};
+use crate::linux::turn::{Turn, turn};
+use crate::linux::way::Way;
+use crate::linux::{Result, limits, report, roles};
 
 pub(crate) fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();

@@ -5,15 +5,15 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::client::DEADLINE;
-use crate::control::Peer;
-use crate::load::Tally;
-use crate::mark::Mark;
-use crate::options::Options;
-use crate::roles::{CLIENTS, PROXY, UPSTREAM};
-use crate::server::End;
-use crate::way::Way;
+use crate::linux::Result;
+use crate::linux::client::DEADLINE;
+use crate::linux::control::Peer;
+use crate::linux::load::Tally;
+use crate::linux::mark::Mark;
+use crate::linux::options::Options;
+use crate::linux::roles::{CLIENTS, PROXY, UPSTREAM};
+use crate::linux::server::End;
+use crate::linux::way::Way;
 
 /// How long nobody says anything, until memory is measured. More than twice what the pool needs to give it back.
 const SILENCE: Duration = Duration::from_millis(1500);

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::Result;
-use crate::client::{Client, LONGEST, Pace, random};
+use crate::linux::Result;
+use crate::linux::client::{Client, LONGEST, Pace, random};
 
 /// Clients that connect at once: fewer than any system keeps for a program until it accepts them.
 const AT_ONCE: usize = 100;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::settings::Settings;
+use crate::linux::settings::Settings;
 
 pub(crate) const USAGE: &str = "\
 usage: proxy [--connections N] [--slow N] [--seconds N] [--rounds N] [--budget SIZE]

@@ -8,9 +8,9 @@ use bytes::{BufMut, BytesMut};
 use millpond::{Budget, BufferPool, Capacity, PooledBuf};
 use tokio::time::timeout;
 
-use crate::pipe::Fault;
-use crate::settings::Settings;
-use crate::stuck::Stuck;
+use crate::linux::pipe::Fault;
+use crate::linux::settings::Settings;
+use crate::linux::stuck::Stuck;
 
 /// Where buffers come from.
 pub(crate) trait Source: Send + Sync + 'static {
