@@ -39,7 +39,8 @@ fn part() {
 
 fn this_test(words: &[String]) -> std::io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["tests::whole::part", "--exact", "--nocapture"]).env(PART, words.join(" "));
+    let (_crate, here) = module_path!().split_once("::").expect("a module of the crate");
+    command.args([&format!("{here}::part"), "--exact", "--nocapture"]).env(PART, words.join(" "));
     command.stdout(Stdio::null());
     Ok(command)
 }
