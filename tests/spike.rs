@@ -6,10 +6,11 @@ use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use millpond::{BufferPool, Memory, Recycled};
+use millpond::{Budget, BufferPool, Memory, Recycled};
 
 const THREADS: usize = 8;
-const SPIKE: usize = 1 << 30;
+/// Of 32-bit addresses there are not many more.
+const SPIKE: usize = if usize::BITS > 32 { 1 << 30 } else { 256 << 20 };
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the process has in memory is that of all tests, so they take turns.
@@ -27,7 +28,10 @@ fn resident() -> usize {
 /// Gets and returns buffers of all sizes, touched, on threads that then sleep; the height of the spike, and what is left
 /// of it two intervals later.
 fn spike_on(memory: Memory) -> (usize, usize) {
-    let pool = BufferPool::builder().memory(memory).max_idle(2 * SPIKE).decay(INTERVAL).build().unwrap();
+    // The process' budget may be smaller.
+    let budget = Budget::new(2 * SPIKE);
+    let pool =
+        BufferPool::builder().memory(memory).budget(&budget).max_idle(2 * SPIKE).decay(INTERVAL).build().unwrap();
     let before = resident();
     let met = Arc::new(Barrier::new(THREADS + 1));
     let work = |pool: BufferPool, met: Arc<Barrier>| {
