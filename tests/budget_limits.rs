@@ -200,3 +200,35 @@ fn a_pool_is_not_prefilled_beyond_its_budget() {
     assert_eq!(numbers(&budget), [0, 10, 10, 10]);
     assert_eq!(of_values(5 * KIB, 2).unwrap().stats().idle_in_depot, 2);
 }
+
+/// What is there already does not give way to what is still to come, however much it is.
+#[test]
+fn a_pool_is_prefilled_with_all_or_refused() {
+    let built = |limit, counts: &[(usize, usize)]| {
+        let builder = BufferPool::builder().budget(&Budget::new(limit * KIB)).max_idle(usize::MAX);
+        counts.iter().fold(builder, |builder, &(size, count)| builder.prefill(size * KIB, count)).build()
+    };
+    let refused = |size, left, limit| BuildError::OverBudget {
+        requested: size * left * KIB,
+        available: limit * KIB % (size * KIB),
+        limit: limit * KIB,
+    };
+    assert_eq!(built(64, &[(1, 65)]).unwrap_err(), refused(1, 1, 64));
+    assert_eq!(built(1000, &[(1, 1 << 30)]).unwrap_err(), refused(1, (1 << 30) - 1000, 1000));
+    assert_eq!(built(1024, &[(512, 2), (1, 1)]).unwrap_err(), refused(1, 1, 1024));
+    let idle = |counts| built(1024, counts).unwrap().stats().idle_in_depot;
+    assert_eq!([idle(&[(512, 1), (1, 512)]), idle(&[(1, 1024)])], [1 << 20; 2]);
+
+    let values = |limit, count| {
+        let size = size_of::<Vec<u8>>();
+        Pool::<Vec<u8>>::builder()
+            .max_memory(limit * size)
+            .prefill(count)
+            .build()
+            .map(|pool| pool.stats().idle_in_depot)
+    };
+    let requested = size_of::<Vec<u8>>();
+    let limit = 64 * requested;
+    assert_eq!(values(64, 65).unwrap_err(), BuildError::OverBudget { requested, available: 0, limit });
+    assert_eq!(values(200, 200).unwrap(), 200);
+}

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use crate::bytes::SizeClasses;
+use crate::bytes::buf::taken::Stock;
 use crate::bytes::buf::{PooledBuf, Taken, taken};
 use crate::bytes::many;
 use crate::bytes::order;
@@ -177,21 +178,22 @@ impl BufferPool {
         };
         let pool = BufferPool { core: Handle::new(keeper, &stores, steps, limits) };
         pool.keeper().leaf.join(options.name.map(String::from), pool.core.core().hold(), &pool.keeper().waits);
-        for &(size, count) in options.prefill {
-            pool.prefill(size, count)?;
-        }
+        pool.prefill(options.prefill)?;
         if let Some(upkeep) = pool.keeper().upkeep.as_ref().filter(|_| options.maintenance == Maintenance::Thread) {
             maintenance::watch(pool.core.core().hold(), upkeep);
         }
         Ok(pool)
     }
 
-    fn prefill(&self, size: usize, count: usize) -> Result<(), BuildError> {
-        let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
-        let stocked = taken::stock(&self.core, store, layout, count);
+    fn prefill(&self, counts: &[(usize, usize)]) -> Result<(), BuildError> {
+        let born = |&(size, count): &(usize, usize)| {
+            let (store, layout) = self.keeper().block_for(size).expect("the builder checked it");
+            Stock::born(&self.core, store, layout, count)
+        };
+        let stocks = counts.iter().map(born).collect::<Result<Vec<_>, _>>();
         // What gave way may have panicked.
         panics::resume();
-        stocked
+        stocks.map(drop)
     }
 
     #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]

@@ -315,43 +315,52 @@ fn birth(core: &ByteCore, store: usize, bank: Bank, layout: Layout, want: Want) 
     }
 }
 
-/// Puts `count` new slots, their memory touched, into the depots, as many into each. Those before stay when there is no more
-/// memory.
-pub(in crate::bytes) fn stock(core: &ByteCore, store: usize, layout: Layout, count: usize) -> Result<(), BuildError> {
-    let needed = Amount::bytes(layout.size());
-    let mut left = count;
-    while left > 0 {
-        let mut slots = Vec::new();
-        slots.try_reserve(DEPTH).map_err(|_| BuildError::OutOfMemory { requested: DEPTH * size_of::<SlotPtr>() })?;
-        let mut short = None;
-        while slots.len() < left.min(DEPTH) && short.is_none() {
-            let bank = Bank(((left - slots.len()) % core.core().banks()) as u8);
-            // Without the pool's own idle slots: those are what it is to have.
-            let born = climb(
-                core.keeper().leaf(),
-                None,
-                |()| needed,
-                &mut (),
-                |()| charged_birth(core, store, bank, layout, Want::Zeroed),
-                |()| None,
-            );
-            match born {
-                Ok(slot) => {
-                    touch(slot);
-                    slots.push(slot);
-                }
-                Err(why) => short = Some(why),
-            }
+/// New slots of one class, their memory touched, for the depots. They go there when this is dropped, and not before: what lies
+/// idle gives way to what is born next.
+pub(in crate::bytes) struct Stock<'c> {
+    core: &'c ByteCore,
+    store: usize,
+    slots: Vec<SlotPtr>,
+}
+
+impl<'c> Stock<'c> {
+    /// So many, as many of each bank.
+    pub(in crate::bytes) fn born(
+        core: &'c ByteCore,
+        store: usize,
+        layout: Layout,
+        count: usize,
+    ) -> Result<Self, BuildError> {
+        let mut stock = Stock { core, store, slots: Vec::new() };
+        while stock.slots.len() < count {
+            // What is still to be had, of which nothing was charged.
+            let left = |stock: &Self| layout.size().saturating_mul(count - stock.slots.len());
+            stock.bear(layout).map_err(|short| short.into_build_error(left(&stock)))?;
         }
-        // SAFETY: just born, so ours; the caller's handle keeps the core.
-        unsafe { core.core().stock(store, &slots) };
-        left -= slots.len();
-        if let Some(short) = short {
-            // What was charged before is not left any more.
-            return Err(short.into_build_error(layout.size().saturating_mul(left)));
+        Ok(stock)
+    }
+
+    fn bear(&mut self, layout: Layout) -> Result<(), Short<'c>> {
+        self.slots.try_reserve(1).map_err(|_| Short::System(Denial::NoMemory))?;
+        let (core, store) = (self.core, self.store);
+        let bank = Bank((self.slots.len() % core.core().banks()) as u8);
+        let needed = |(): &()| Amount::bytes(layout.size());
+        let birth = |(): &mut ()| charged_birth(core, store, bank, layout, Want::Zeroed);
+        // Without the pool's own idle slots: there are none.
+        let slot = climb(core.keeper().leaf(), None, needed, &mut (), birth, |()| None)?;
+        touch(slot);
+        self.slots.push(slot);
+        Ok(())
+    }
+}
+
+impl Drop for Stock<'_> {
+    fn drop(&mut self) {
+        for slots in self.slots.chunks(DEPTH) {
+            // SAFETY: born here, so ours; the reference keeps the core.
+            unsafe { self.core.core().stock(self.store, slots) };
         }
     }
-    Ok(())
 }
 
 /// Makes the system give the memory now: zeroes one byte of each OS page of a new, zeroed block.

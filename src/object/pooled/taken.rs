@@ -277,35 +277,31 @@ fn birth<T: Reuse + Send + 'static>(
     core.birth(store, Bank::FIRST, weight, held).map_err(|held| (held.into_value(), out_of_memory))
 }
 
-/// Puts `count` new values into the depot.
+/// Puts `count` new values into the depot, when all are there: what lies idle gives way to what is made next.
 pub(in crate::object) fn stock<T: Reuse + Send + 'static>(
     core: &ObjectCore<T>,
     count: usize,
 ) -> Result<(), BuildError> {
     let needed = |(): &()| core.keeper().expected();
-    let mut left = count;
-    while left > 0 {
-        // Handles, until all are there: what was made goes home if a further one fails.
-        let mut made = Vec::new();
-        let wanted = left.min(DEPTH);
-        let requested = wanted * size_of::<Pooled<T>>();
-        made.try_reserve(wanted).map_err(|_| BuildError::OutOfMemory { requested })?;
-        for _ in 0..wanted {
-            // Without the pool's own idle values: those are what it is to have.
-            let got = climb(core.keeper().leaf(), None, needed, &mut (), |()| make(core), |()| None);
-            match got.map_err(|short| short.into_build_error(core.keeper().expected().bytes))? {
-                Ok(pooled) => made.push(pooled),
-                Err(Error::Create(error)) => return Err(BuildError::Create(error)),
-                Err(Error::NeverFits { requested, limit }) => {
-                    return Err(BuildError::OverBudget { requested, available: limit, limit });
-                }
-                Err(other) => unreachable!("`try_create` fails with its own error, not {other}"),
+    // Handles: what was made goes home if a further one fails.
+    let mut made = Vec::new();
+    for _ in 0..count {
+        made.try_reserve(1).map_err(|_| BuildError::OutOfMemory { requested: size_of::<Pooled<T>>() })?;
+        // Without the pool's own idle values: there are none.
+        let got = climb(core.keeper().leaf(), None, needed, &mut (), |()| make(core), |()| None);
+        match got.map_err(|short| short.into_build_error(core.keeper().expected().bytes))? {
+            Ok(pooled) => made.push(pooled),
+            Err(Error::Create(error)) => return Err(BuildError::Create(error)),
+            Err(Error::NeverFits { requested, limit }) => {
+                return Err(BuildError::OverBudget { requested, available: limit, limit });
             }
+            Err(other) => unreachable!("`try_create` fails with its own error, not {other}"),
         }
-        left -= wanted;
-        let slots: Vec<_> = made.into_iter().map(|pooled| ManuallyDrop::new(pooled).slot()).collect();
+    }
+    let slots: Vec<_> = made.into_iter().map(|pooled| ManuallyDrop::new(pooled).slot()).collect();
+    for slots in slots.chunks(DEPTH) {
         // SAFETY: the handles held them and are gone; the caller's handle keeps the core.
-        unsafe { core.core().stock(STORE, &slots) };
+        unsafe { core.core().stock(STORE, slots) };
     }
     Ok(())
 }
