@@ -17,7 +17,9 @@ const THREADS: usize = if cfg!(miri) { 4 } else { 64 };
 const STEPS: usize = if cfg!(miri) { 50 } else { 3000 };
 /// Buffers that a thread holds at most.
 const HELD: usize = 20;
-const SIZES: [usize; 4] = [100, 1500, 9000, 100 << 20];
+/// The last is above all classes. All that threads may hold fits 32-bit addresses.
+const SIZES: [usize; 4] = [100, 1500, 9000, 100 << 10];
+const CLASSES: [usize; 4] = [256, 2 << 10, 16 << 10, 64 << 10];
 /// Places in a magazine.
 const MAGAZINE: u64 = 64;
 
@@ -43,7 +45,8 @@ fn capacity(bufs: &[PooledBuf]) -> u64 {
 
 #[test]
 fn the_identities_hold_when_sixty_four_threads_are_at_rest() {
-    let pool = BufferPool::builder().budget(&Budget::new(usize::MAX)).prefill(SIZES[1], 100).build().unwrap();
+    let builder = BufferPool::builder().size_classes(CLASSES).budget(&Budget::new(usize::MAX));
+    let pool = builder.prefill(SIZES[1], 100).build().unwrap();
     let rest = Arc::new(Barrier::new(THREADS + 1));
     let exchange = Arc::new(Mutex::new(Vec::new()));
     let workers: Vec<_> = (0..THREADS)
