@@ -169,7 +169,7 @@ fn main() -> ExitCode {
         Ok(Some(options)) => run_in(&options),
         Ok(None) => writeln!(io::stdout(), "{USAGE}").map_err(Into::into),
         Err(wrong) => {
-            eprintln!("checkpoint: {wrong}\n\n{USAGE}");
+            writeln!(io::stderr(), "checkpoint: {wrong}\n\n{USAGE}").ok();
             return ExitCode::from(2);
         }
     };
@@ -178,7 +178,7 @@ fn main() -> ExitCode {
         // The reader has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("checkpoint: {error}");
+            writeln!(io::stderr(), "checkpoint: {error}").ok();
             ExitCode::FAILURE
         }
     }

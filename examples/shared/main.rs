@@ -32,6 +32,7 @@ fn main() {
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
+    use std::io::Write;
     use std::process::{Command, ExitCode};
 
     let peer = |behaviour: &str| {
@@ -43,14 +44,14 @@ fn main() -> std::process::ExitCode {
         None => run(peer, &mut std::io::stdout().lock()),
         Some(behaviour) if peer::BEHAVIOURS.contains(&behaviour) => peer::work(behaviour),
         Some(_) => {
-            eprintln!("usage: shared");
+            writeln!(std::io::stderr(), "usage: shared").ok();
             return ExitCode::from(2);
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shared: {error}");
+            writeln!(std::io::stderr(), "shared: {error}").ok();
             ExitCode::FAILURE
         }
     }

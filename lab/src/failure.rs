@@ -1,7 +1,7 @@
 //! Why a command ended without its result, and the exit status that says so.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,6 +20,11 @@ pub enum Failure {
     Io(io::Error),
 }
 
+/// Says something on stderr. That nobody reads it is no reason to fail.
+pub fn complain(what: impl fmt::Display) {
+    writeln!(io::stderr(), "millpond-lab: {what}").ok();
+}
+
 impl Failure {
     /// `path`, which the user named, cannot be used.
     pub fn path(path: &Path, error: io::Error) -> Self {
@@ -32,7 +37,7 @@ impl Failure {
     /// Says on stderr what went wrong, where there is something to say, and gives the exit status.
     pub fn report(&self) -> ExitCode {
         if !matches!(self, Self::Unread) {
-            eprintln!("millpond-lab: {self}");
+            complain(self);
         }
         match self {
             Self::Io(_) => ExitCode::FAILURE,

@@ -7,6 +7,7 @@ mod evict;
 mod failure;
 mod interrupt;
 mod memory;
+mod output;
 mod process;
 mod provenance;
 mod random;

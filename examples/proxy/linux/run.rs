@@ -17,7 +17,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Some(options)) => run(&this_program, &options, &mut io::stdout().lock()).map(drop),
         Ok(None) => writeln!(io::stdout(), "{USAGE}").map_err(Into::into),
         Err(wrong) => {
-            eprintln!("proxy: {wrong}\n\n{USAGE}");
+            writeln!(io::stderr(), "proxy: {wrong}\n\n{USAGE}").ok();
             return ExitCode::from(2);
         }
     };
@@ -26,7 +26,7 @@ pub(crate) fn main() -> ExitCode {
         // The reader has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("proxy: {error}");
+            writeln!(io::stderr(), "proxy: {error}").ok();
             ExitCode::FAILURE
         }
     }

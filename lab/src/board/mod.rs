@@ -23,6 +23,7 @@ use std::time::Duration;
 
 pub use self::door::{Stream, connect};
 use self::snapshot::Snapshot;
+use crate::failure::complain;
 
 /// Who comes when so many look already is sent away.
 const MOST: usize = 16;
@@ -50,7 +51,7 @@ impl Board {
         let path = match listen(&watchers) {
             Ok(path) => Some(path),
             Err(error) => {
-                eprintln!("millpond-lab: `top` cannot look at this: {error}");
+                complain(format_args!("`top` cannot look at this: {error}"));
                 None
             }
         };
@@ -78,7 +79,7 @@ impl Drop for Board {
         if let Err(error) =
             removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
         {
-            eprintln!("millpond-lab: {error}");
+            complain(error);
         }
         self.watchers.all().clear();
     }

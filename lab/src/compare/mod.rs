@@ -18,8 +18,7 @@ mod values;
 #[cfg(feature = "rivals")]
 mod waiting;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +32,7 @@ use self::rows::{Row, Terms};
 use self::timing::Effort;
 use crate::failure::Failure;
 use crate::memory;
+use crate::output::Output;
 use crate::process::Machine;
 use crate::size::Bytes;
 
@@ -117,17 +117,13 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    // Made before minutes are spent on figures that could not be written.
-    let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
-    let json = options.json.as_ref().map(create).transpose()?;
+    let json = options.json.as_deref().map(Output::open).transpose()?;
     let effort = options.effort();
     let watch = Some(options.watch()).filter(Watch::is_on);
     let outcomes = measure(&rows, effort, options.terms(), watch, &mut out)?;
     write!(out, "{}", report::summary(&outcomes))?;
-    if let Some(file) = json {
-        let mut file = BufWriter::new(file);
-        json::write(&mut file, effort.rounds, watch.map(|watch| watch.pause), &outcomes)?;
-        file.flush()?;
+    if let Some(output) = json {
+        output.write(|file| json::write(file, effort.rounds, watch.map(|watch| watch.pause), &outcomes))?;
     }
     Ok(ExitCode::SUCCESS)
 }

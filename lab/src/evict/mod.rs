@@ -24,6 +24,7 @@ use self::report::{Hits, Outcome};
 use self::seeds::{SEEDS, Seed};
 use self::trace::Trace;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::size::Bytes;
 
 /// Of the bytes that all classes need at their peaks, the percentage that may lie idle: enough for what is used often,
@@ -86,15 +87,11 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
         traces.iter().try_for_each(|trace| write(folder, trace))?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Made before seconds are spent on figures that could not be written.
-    let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
-    let json = options.json.as_ref().map(create).transpose()?;
+    let json = options.json.as_deref().map(Output::open).transpose()?;
     let outcomes: Vec<_> = traces.iter().map(|trace| replay(trace, options.room(trace))).collect::<Result<_, _>>()?;
     write!(io::stdout().lock(), "{}", report::table(&outcomes))?;
-    if let Some(file) = json {
-        let mut file = BufWriter::new(file);
-        report::write_json(&mut file, &outcomes)?;
-        file.flush()?;
+    if let Some(output) = json {
+        output.write(|file| report::write_json(file, &outcomes))?;
     }
     Ok(ExitCode::SUCCESS)
 }

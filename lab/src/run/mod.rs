@@ -38,7 +38,7 @@ use self::source::Kind;
 use self::view::View;
 use self::walk::Tree;
 use crate::board::Board;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::size::Bytes;
 use crate::{interrupt, memory, process};
 
@@ -169,13 +169,13 @@ fn verdict(all: &[Rounds], problems: &Problems) -> ExitCode {
     let first = outcomes.next().map(|outcome| outcome.digest);
     let same = outcomes.all(|outcome| Some(outcome.digest) == first);
     if !same {
-        eprintln!("millpond-lab: the rounds' digests differ: files changed between them");
+        complain("the rounds' digests differ: files changed between them");
     }
     match problems.count() {
         0 if same => return ExitCode::SUCCESS,
         0 => {}
-        1 => eprintln!("millpond-lab: 1 problem, the rest was read"),
-        n => eprintln!("millpond-lab: {n} problems, the rest was read"),
+        1 => complain("1 problem, the rest was read"),
+        n => complain(format_args!("{n} problems, the rest was read")),
     }
     ExitCode::FAILURE
 }

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 
 use indicatif::ProgressBar;
 
+use crate::failure::complain;
+
 /// The problems of one command. Rounds meet the same files again, so each path counts once.
 #[derive(Default)]
 pub struct Problems {
@@ -17,7 +19,7 @@ impl Problems {
     /// Reports `what` is wrong with `path`, above the progress bar.
     pub fn report(&self, bar: &ProgressBar, path: &Path, what: impl Display) {
         if self.paths.lock().expect("no reporter panics").insert(path.to_owned()) {
-            bar.suspend(|| eprintln!("millpond-lab: {}: {what}", path.display()));
+            bar.suspend(|| complain(format_args!("{}: {what}", path.display())));
         }
     }
 

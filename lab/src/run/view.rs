@@ -10,6 +10,7 @@ use millpond::{Budget, BufferPool};
 
 use crate::board::Board;
 use crate::board::snapshot::{BudgetState, Origins, PoolState, Snapshot};
+use crate::failure::complain;
 use crate::{process, provenance};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -57,7 +58,7 @@ impl View {
             };
             let shown = thread::Builder::new().name("view".into()).spawn_scoped(scope, show);
             if let Err(error) = shown {
-                eprintln!("millpond-lab: `top` will see nothing of this: {error}");
+                complain(format_args!("`top` will see nothing of this: {error}"));
             }
             // Dropped also when the work panics: that ends the loop.
             let _over = over;

@@ -32,8 +32,7 @@ mod waiting;
 mod watch;
 mod worker;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,8 +43,9 @@ use self::conduct::{Outcome, Plan};
 use self::plant::Plant;
 use self::progress::Progress;
 use crate::board::Board;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use crate::interrupt;
+use crate::output::Output;
 use crate::process::{self, Machine};
 use crate::size::Bytes;
 
@@ -104,16 +104,18 @@ impl Options {
 /// Does what `options` ask for. Status 1 when something did not add up.
 pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     interrupt::listen()?;
-    // Made before minutes are spent on what could not be written.
-    let create = |path: &PathBuf| File::create(path).map_err(|error| Failure::path(path, error));
-    let plot = options.plot.as_ref().map(create).transpose()?;
-    let json = options.json.as_ref().map(create).transpose()?;
+    let plot = options.plot.as_deref().map(Output::open).transpose()?;
+    let json = options.json.as_deref().map(Output::open).transpose()?;
     let plan = options.plan();
     greet(&plan)?;
     let outcome = conduct::run(plan, &mut Progress::new(plan.length), &Board::open())?;
     // Not by `?`, which would take every error after Ctrl-C for an interruption.
-    write(plot, |file| plot::write(file, &plan, &outcome)).map_err(Failure::Io)?;
-    write(json, |file| json::write(file, &plan, &outcome)).map_err(Failure::Io)?;
+    if let Some(output) = plot {
+        output.write(|file| plot::write(file, &plan, &outcome)).map_err(Failure::Io)?;
+    }
+    if let Some(output) = json {
+        output.write(|file| json::write(file, &plan, &outcome)).map_err(Failure::Io)?;
+    }
     verdict(outcome)
 }
 
@@ -124,16 +126,9 @@ fn greet(plan: &Plan) -> io::Result<()> {
     writeln!(io::stdout(), "{cpu}, {cores} cores, {kernel}; {threads} threads, {}, seed {seed}", Bytes(*limit as u64))
 }
 
-fn write(file: Option<File>, content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    let mut file = BufWriter::new(file);
-    content(&mut file)?;
-    file.flush()
-}
-
 fn verdict(outcome: Outcome) -> Result<ExitCode, Failure> {
     for what in &outcome.violations {
-        eprintln!("millpond-lab: {what}");
+        complain(what);
     }
     if let Some(error) = outcome.unread {
         return Err(error.into());
