@@ -54,7 +54,8 @@
 //!
 //! # How memory is bounded
 //!
-//! All memory of a pool, out or idle, is charged to a [`Budget`], and never exceeds it by a byte. By default it is that of
+//! The memory of all buffers of a pool, out or idle, is charged to a [`Budget`], and never exceeds it by a byte. (The
+//! header that each buffer has besides, see below, is not charged.) By default it is that of
 //! the [process](Budget::process), a quarter of the memory that the process may use;
 //! [`max_memory`](BufferPoolBuilder::max_memory) gives a pool a part of it, and [`Budget::new`] one that several pools
 //! share. When it is spent, idle memory gives way, wherever it is cached and whichever pool on the budget it belongs to;

@@ -248,9 +248,11 @@ impl BufferPool {
     /// A buffer as requested, now, or the reason why not. Never waits. Costs as [`get`](Self::get).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none and no
-    /// thread's cache holds a buffer of the class, [`Error::Closed`] after [`close`](Self::close). Nothing is lost
-    /// then.
+    /// [`Error::TooLarge`] above the pool's largest request; [`Error::OverBudget`] when a budget has no more, or never had so
+    /// much, with its limit, and nothing idle could give way; [`Error::Queued`] when others wait in line for it;
+    /// [`Error::OutOfMemory`] when the system has none and no thread's cache holds a buffer of the class; [`Error::Refused`]
+    /// and [`Error::Source`] where the pool's [`Memory`] fails; [`Error::Closed`] after [`close`](Self::close). Nothing is
+    /// lost then.
     ///
     /// # Examples
     ///

@@ -45,7 +45,12 @@ fn locate(index: u32) -> (usize, usize) {
 
 impl SlotTable {
     pub(super) fn new<C>() -> Self {
-        const { assert!(align_of::<Slot<C>>() == align_of::<Slot<()>>(), "content aligned above a slot's own alignment") };
+        const {
+            assert!(
+                align_of::<Slot<C>>() == align_of::<Slot<()>>(),
+                "values of a pool are aligned to 128 bytes at most: put those that need more into a `Box`"
+            )
+        };
         SlotTable {
             segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             next: AtomicU32::new(1),

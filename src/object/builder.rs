@@ -49,6 +49,7 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// | [`max_memory`](Self::max_memory) | that of the budget |
 /// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
 /// | [`weigh`](Self::weigh) | `size_of::<T>()` |
+/// | `track`, with the feature of that name | no |
 /// | [`name`](Self::name) | none |
 ///
 /// `C` is how values are made: by default, or by a function.

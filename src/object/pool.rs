@@ -37,7 +37,9 @@ pub(crate) use keeper::ObjectKeeper;
 ///
 /// The bytes of the value itself lie in the pool beside a header, rounded up to 128 bytes together, and stay with the
 /// pool until it is gone; what the value owns elsewhere goes when the value is discarded. So large values are better
-/// pooled in a `Box`. When the last handle is dropped, all idle values are dropped at once, wherever they are cached.
+/// pooled in a `Box`, and those aligned to more than 128 bytes must be. A value's type cannot contain a handle of its own pool,
+/// other than behind a `dyn Trait`: the compiler ends with E0275. When the last handle is dropped, all idle values are
+/// dropped at once, wherever they are cached.
 ///
 /// # Examples
 ///
@@ -174,8 +176,9 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     ///
     /// # Errors
     /// [`Error::Exhausted`] when [`max_objects`](PoolBuilder::max_objects) are out, [`Error::OverBudget`] when the budget is
-    /// spent, [`Error::NeverFits`] for a value that weighs more than the budget may ever have, [`Error::Queued`] when others wait in line, [`Error::Create`] with the error of `try_create`, [`Error::OutOfMemory`] when the system has none, [`Error::Closed`] after [`close`](Self::close).
-    /// The pool is as it was then.
+    /// spent, [`Error::NeverFits`] for a value that weighs more than the budget may ever have, [`Error::Queued`] when others
+    /// wait in line, [`Error::Create`] with the error of `try_create`, [`Error::OutOfMemory`] when the system has none,
+    /// [`Error::Closed`] after [`close`](Self::close). The pool is as it was then.
     ///
     /// # Panics
     /// When `create` does.
@@ -407,7 +410,8 @@ impl<T: Reuse + Send + 'static> Pool<T> {
     /// none is free.
     ///
     /// # Errors
-    /// [`Error::Exhausted`], [`Error::OutOfMemory`] and [`Error::Closed`] as for [`try_get`](Self::try_get).
+    /// [`Error::Exhausted`], [`Error::OverBudget`], [`Error::NeverFits`], [`Error::Queued`], [`Error::OutOfMemory`] and
+    /// [`Error::Closed`] as for [`try_get`](Self::try_get).
     #[cfg_attr(feature = "track", track_caller)]
     pub fn try_adopt(&self, value: T) -> Result<Pooled<T>, (T, Error)> {
         let adopted = taken::adopt(&self.core, value);

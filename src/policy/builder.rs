@@ -86,6 +86,7 @@ impl Bounds {
 /// | [`overflow`](Self::overflow) | [`Overflow::Fail`] |
 /// | [`zeroing`](Self::zeroing) | [`Zeroing::OnGet`] |
 /// | [`memory`](Self::memory) | [`Memory::mapped`] |
+/// | `track`, with the feature of that name | no |
 /// | [`name`](Self::name) | none |
 ///
 /// # Examples

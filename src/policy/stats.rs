@@ -52,7 +52,8 @@ pub struct Stats {
     pub idle_in_caches: u64,
     /// Idle bytes in the depot.
     pub idle_in_depot: u64,
-    /// Bytes of headers and tables, and of memory taken from the system beyond the blocks.
+    /// Bytes of headers and tables, and of memory taken from the system beyond the blocks: as reserved, of which less may be
+    /// resident. No budget is charged with them.
     pub overhead: u64,
     /// Exchanges with the depot that another thread's exchange made to be tried again.
     pub depot_retries: u64,

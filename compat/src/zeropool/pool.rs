@@ -1,6 +1,7 @@
 //! The pool: one of `millpond` for each size class that is used, because limits are numbers of buffers.
 
 use std::fmt;
+use std::iter;
 use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -103,7 +104,7 @@ impl BufferPool {
         let added = count.div_ceil(options.shards).saturating_mul(options.shards);
         let idle = self.shared.kept_in(class);
         let all = idle.saturating_add(added).min(options.max_buffers);
-        let add = || drop(pool.get_many(vec![Recycled(size); all]));
+        let add = || drop(pool.get_many(iter::repeat_n(Recycled(size), all)));
         thread::scope(|scope| {
             // Joined by hand: a scope does not wait for what the thread's end returns.
             match thread::Builder::new().spawn_scoped(scope, add).map(thread::ScopedJoinHandle::join) {

@@ -29,8 +29,7 @@ impl PooledBuf {
     /// Makes room for `additional` bytes behind the last, or says why it cannot. Costs as [`reserve`](Self::reserve).
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above the pool's largest request, [`Error::OutOfMemory`] when the system has none,
-    /// [`Error::Closed`] after the pool was closed. The buffer is as it was.
+    /// As [`BufferPool::try_get`](crate::BufferPool::try_get). The buffer is as it was.
     ///
     /// # Examples
     ///
@@ -137,8 +136,9 @@ impl PooledBuf {
 
     /// Reads once, into the room behind the last byte; how many bytes came. 0 at the reader's end.
     ///
-    /// Makes room for 8 KiB when there is none. The room is initialised once and not again when the memory is used
-    /// anew.
+    /// Makes room for 8 KiB when there is none, before it is known whether more will come: who knows how much there is
+    /// takes a [`Recycled`](crate::Recycled) buffer of that length and [`read_exact`](io::Read::read_exact). The room is
+    /// initialised once and not again when the memory is used anew.
     ///
     /// # Errors
     /// The reader's; and when the buffer cannot grow, one that holds the pool's [`Error`]. The buffer is as it was.
