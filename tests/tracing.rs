@@ -454,7 +454,9 @@ impl Drop for Late {
     }
 }
 
-/// With a subscriber for the whole process: on the thread that looks after pools, and on threads that end.
+/// With a subscriber for the whole process: on the thread that looks after pools, and on threads that end. Miri starts no
+/// processes.
+#[cfg(not(miri))]
 #[test]
 fn threads_of_all_kinds_tell() {
     if !child::is_child() {

@@ -6,6 +6,7 @@ mod common;
 mod terminal;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -29,7 +30,8 @@ impl Soak {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let soak = Self { child };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !soak.socket(folder).exists() {
+        // The file is there a moment before anybody listens.
+        while UnixStream::connect(soak.socket(folder)).is_err() {
             assert!(Instant::now() < deadline, "nobody listens in {}", folder.display());
             thread::sleep(Duration::from_millis(5));
         }

@@ -205,7 +205,10 @@ impl BufferPool {
         self.core.keeper()
     }
 
-    #[cfg_attr(not(all(feature = "io-uring-07", feature = "tracing-01")), allow(dead_code, reason = "for events"))]
+    #[cfg_attr(
+        not(all(feature = "io-uring-07", feature = "tracing-01", target_os = "linux")),
+        allow(dead_code, reason = "for events")
+    )]
     pub(crate) fn name(&self) -> &Name {
         self.keeper().name()
     }
