@@ -102,13 +102,13 @@ impl CallSite {
 /// A line for each place, ages in seconds.
 impl fmt::Display for Outstanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>8} {:>14} {:>8} {:>8}  taken at", "out", "bytes", "oldest", "thread")?;
+        write!(f, "{:>8} {:>14} {:>8} {:>8}  taken at", "out", "bytes", "oldest", "thread")?;
         for CallSite { location, count, bytes, oldest, thread } in &self.sites {
-            writeln!(f, "{count:>8} {bytes:>14} {:>6} s {thread:>8}  {location}", oldest.as_secs())?;
+            write!(f, "\n{count:>8} {bytes:>14} {:>6} s {thread:>8}  {location}", oldest.as_secs())?;
         }
         match self.untracked {
             0 => Ok(()),
-            untracked => writeln!(f, "{untracked:>8} {:>14} {:>8} {:>8}  not tracked", "-", "-", "-"),
+            untracked => write!(f, "\n{untracked:>8} {:>14} {:>8} {:>8}  not tracked", "-", "-", "-"),
         }
     }
 }
@@ -132,6 +132,6 @@ fn log(pool: &str, outstanding: &Outstanding) {
     use std::io::Write;
 
     // One write, so that other threads' lines stay whole. That nobody reads it is no reason to fail.
-    let text = format!("millpond: the pool {pool:?} is gone, and of it are out:\n{outstanding}");
+    let text = format!("millpond: the pool {pool:?} is gone, and of it are out:\n{outstanding}\n");
     std::io::stderr().write_all(text.as_bytes()).ok();
 }
