@@ -1,7 +1,7 @@
 //! A file to load: tensors with the names and shapes of GPT-2, of as many layers as the size allows.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -99,8 +99,8 @@ impl Model {
             (name, Tensor { shape, content })
         });
         serialize_to_file(tensors, None, path)?;
-        // Else the disk would still be written to while loads are measured.
-        Ok(File::open(path)?.sync_all()?)
+        // Else the disk would still be written to while loads are measured. Windows syncs files that may be written to.
+        Ok(OpenOptions::new().write(true).open(path)?.sync_all()?)
     }
 }
 
