@@ -150,8 +150,9 @@
 //! Features whose names end in a version are for that version alone, so that another can be added beside it; the
 //! other crates are above 1.0. Two do not state which Rust they need: those of compio 1.93 at least. All the others build with
 //! that of this crate.
-//! Each read of the four runtimes' crates lends the whole capacity for writing. With them, as with `Vec<u8>`, storing
-//! uninitialised bytes below the length through a slice of `MaybeUninit` breaks their contract.
+//! Each read of the four runtimes' crates lends the whole capacity for writing, and with it old bytes that nobody should look
+//! at. With them, as with `Vec<u8>`, storing uninitialised bytes below the length through a slice of `MaybeUninit` breaks their
+//! contract.
 //!
 //! # Platforms
 //!

@@ -81,23 +81,25 @@ fn pending_and_failed_reads_leave_the_buffer_as_it_was() {
 }
 
 #[test]
-fn memory_that_is_used_again_is_not_initialised_again() {
+fn readers_see_nobody_elses_bytes_and_their_own_again() {
     let pool = BufferPool::builder().size_classes([64]).build().unwrap();
     let mut buf = pool.get(Recycled(64));
     buf.fill(SECRET);
     drop(buf);
     block_on(async {
-        struct Looks(bool);
+        struct Looks(Vec<u8>);
         impl AsyncRead for Looks {
             fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-                // In debug builds returned memory is scribbled over; zeroed again it would be zero.
-                self.0 = room.iter().all(|&byte| byte != 0);
-                Poll::Ready(Ok(0))
+                self.0 = room.to_vec();
+                room.fill(1);
+                Poll::Ready(Ok(4))
             }
         }
-        let mut reader = Looks(false);
-        read_buf(&mut reader, &mut pool.get(Capacity(64))).await.unwrap();
-        assert!(reader.0);
+        let (mut reader, mut buf) = (Looks(Vec::new()), pool.get(Capacity(64)));
+        read_buf(&mut reader, &mut buf).await.unwrap();
+        assert_eq!((&reader.0[..], &buf[..]), (&[0; 64][..], &[1; 4][..]));
+        read_buf(&mut reader, &mut buf).await.unwrap();
+        assert_eq!((&reader.0[..], buf.len()), (&[1; 60][..], 8), "wiped once");
     });
 }
 

@@ -116,3 +116,39 @@ fn a_request_is_served_by_the_smallest_class_that_holds_it() {
         assert_eq!(pool.get(Capacity(request)).capacity(), *smallest);
     }
 }
+
+/// Whatever a reader looks at or claims.
+#[test]
+fn readers_see_nobody_elses_bytes() {
+    struct Looks(Vec<u8>);
+    impl std::io::Read for Looks {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            self.0 = room.to_vec();
+            Ok(room.len().min(100))
+        }
+    }
+    let pool = BufferPool::builder().size_classes([1000, 4000]).alignment(1).build().unwrap();
+    let left_by_others = || pool.get_many([4000, 1000, 1000]).iter_mut().for_each(|buf| buf.fill(0xEE));
+    left_by_others();
+    let (mut reader, mut buf) = (Looks(Vec::new()), pool.get(Capacity(1000)));
+    for len in [1000, 900] {
+        buf.read_from(&mut reader).unwrap();
+        assert_eq!(reader.0, vec![0; len]);
+    }
+    assert_eq!(buf[..], [0; 200]);
+    // What was lent for writing is this user's, and what is behind it nobody's.
+    buf.fill(1);
+    buf.truncate(150);
+    buf.read_from(&mut reader).unwrap();
+    assert_eq!((&reader.0[..], buf.len()), (&[0; 850][..], 250));
+    // Another place, with other people's bytes.
+    buf.reserve(1000);
+    buf.read_from(&mut reader).unwrap();
+    assert_eq!(reader.0, [0; 3750]);
+    drop(buf);
+    left_by_others();
+    let mut frozen = pool.copy_from(b"thawed").freeze().try_into_mut().unwrap();
+    frozen.read_from(&mut reader).unwrap();
+    assert_eq!(reader.0, [0; 994]);
+    assert_eq!(pool.stats().fresh, 3, "the same memory");
+}

@@ -145,6 +145,17 @@ fn what_was_stored_behind_the_length_is_not_seen_again() {
 }
 
 #[test]
+fn copies_within_a_buffer_bring_nobodys_bytes_to_light() {
+    let pool = marked_pool();
+    let mut buf = pool.get(Capacity(SIZE));
+    buf.extend_from_slice(b"left");
+    IoBufMut::copy_within(&mut buf, 2..6, 0);
+    assert_eq!(buf[..], *b"ft\0\0");
+    IoBufMut::copy_within(&mut buf, SIZE - 1..SIZE, 1);
+    assert_eq!(buf[..], *b"f\0\0\0");
+}
+
+#[test]
 fn the_length_is_set_and_room_is_made_as_far_as_the_pool_goes() {
     let pool = BufferPool::builder().max_request(1 << 20).build().unwrap();
     let mut buf = pool.copy_from(b"abcdef");

@@ -191,9 +191,10 @@ impl BufferPool {
             Stock::born(&self.core, store, layout, count)
         };
         let stocks = counts.iter().map(born).collect::<Result<Vec<_>, _>>();
+        let stocked = stocks.map(drop);
         // What gave way may have panicked.
         panics::resume();
-        stocks.map(drop)
+        stocked
     }
 
     #[cfg(any(feature = "metrics-024", feature = "prometheus-client-025"))]

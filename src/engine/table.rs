@@ -224,7 +224,9 @@ impl SlotTable {
     unsafe fn release_run(&self, run: Range<u32>) -> Range<u32> {
         let none = run.start..run.start;
         let (segment, place) = locate(run.start);
-        let is_mapped = self.layout(segment).is_some_and(is_mapped);
+        // Records must stay readable, or become zero; Windows says neither of pages that it discards.
+        let may_go = !cfg!(all(windows, feature = "track"));
+        let is_mapped = may_go && self.layout(segment).is_some_and(is_mapped);
         let (page, len) = (os::page_size(), run.len() * self.stride);
         // SAFETY: the caller's, so it was out.
         let start = unsafe { self.slot(run.start) }.as_ptr().cast::<u8>();

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::ops::RangeBounds;
 
 use compio_buf_08::{IoBuf, IoBufMut, IoVectoredBuf, ReserveError, SetLen};
 
@@ -31,6 +32,12 @@ impl IoBufMut for PooledBuf {
         let (block, capacity) = (self.lend_all(), self.capacity());
         // SAFETY: the whole block, of any content, lent exclusively.
         unsafe { std::slice::from_raw_parts_mut(block.as_ptr().cast(), capacity) }
+    }
+
+    /// Within the whole block, whose room is initialised for it: nobody's bytes come to light.
+    fn copy_within<R: RangeBounds<usize>>(&mut self, src: R, dest: usize) {
+        self.own_room();
+        self.as_uninit().copy_within(src, dest);
     }
 
     /// Moves to a larger size class where it must, like [`try_reserve`](PooledBuf::try_reserve).

@@ -11,8 +11,8 @@ use crate::{PooledBuf, PooledBytes, PooledChain};
 
 /// Reads once, into the room behind the last byte; how many bytes came. 0 at the reader's end.
 ///
-/// These readers take initialised bytes alone. So the room is initialised, once: not again when the memory is used anew,
-/// unlike that of a fresh vector. When there is none, room for 8 KiB is made.
+/// These readers take initialised bytes alone, and see nobody else's: at the first read, what earlier users wrote into the room
+/// is wiped, and what nobody wrote is initialised; further reads do neither. When there is no room, room for 8 KiB is made.
 ///
 /// # Errors
 /// The reader's; and when the buffer cannot grow, one that holds the pool's [`Error`](crate::Error). The buffer is as it was.

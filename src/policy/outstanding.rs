@@ -50,7 +50,8 @@ pub struct CallSite {
     pub count: usize,
     /// Bytes of them: capacities, or what values weigh.
     pub bytes: usize,
-    /// How long the oldest has been out, give or take two seconds.
+    /// How long the oldest has been out, give or take two seconds; of pools with
+    /// [`Maintenance::Manual`](crate::Maintenance::Manual), give or take what has passed since they were looked after.
     pub oldest: Duration,
     /// The thread that took the oldest: the system's number on Linux and Windows, elsewhere one that counts threads.
     pub thread: u32,

@@ -68,10 +68,16 @@ impl Waiting {
 
     /// It stands in line, since now or before.
     pub(crate) fn begin(&mut self, pool: &Name, requested: usize) {
-        if self.0.is_none() && enabled!(target: TARGET, Level::DEBUG) {
-            self.0 = Some(Instant::now());
-            tell(|| debug!(target: TARGET, pool = pool.get(), requested, "wait began"));
+        if self.0.is_some() {
+            return;
         }
+        // To ask is to call the subscriber, too.
+        tell(|| {
+            if enabled!(target: TARGET, Level::DEBUG) {
+                self.0 = Some(Instant::now());
+                debug!(target: TARGET, pool = pool.get(), requested, "wait began");
+            }
+        });
     }
 
     /// It was served, or refused.

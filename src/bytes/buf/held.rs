@@ -117,6 +117,17 @@ impl Held {
         self.init.set(self.init.get().max(len));
     }
 
+    /// Makes bytes from `start` on zero that may be something else.
+    ///
+    /// # Safety
+    /// As [`make_zero_to`](Self::make_zero_to).
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn clean_from(&self, start: usize) {
+        // SAFETY: the caller's promise; `dirty` is within the capacity.
+        unsafe { self.zero(start, self.dirty.get()) };
+    }
+
     /// Zeroes `start..end`, if that is a range.
     ///
     /// # Safety

@@ -55,10 +55,14 @@ pub struct PooledBuf {
     slot: NonNull<Slot<Held>>,
     /// See [`Taken`].
     lane: Lane,
-    /// 1 when bytes below `len` were lent for writing since the marks were last raised, else 0. A word, because a handle
-    /// with padding behind a `bool` is moved in pieces.
-    exposed: u32,
+    /// [`EXPOSED`] and [`OWN`]. A word, because a handle with padding behind a `bool` is moved in pieces.
+    flags: u32,
 }
+
+/// Bytes below `len` were lent for writing since the marks were last raised.
+const EXPOSED: u32 = 1;
+/// Nobody else's bytes are behind `len`: they were wiped since the buffer was taken. Forgotten when bytes are lent.
+const OWN: u32 = 2;
 
 // SAFETY: the buffer owns its bytes, and its slot's marks are touched through `&mut` or by value alone.
 unsafe impl Send for PooledBuf {}
@@ -74,7 +78,7 @@ impl PooledBuf {
     /// They are initialised.
     #[inline(always)]
     pub(in crate::bytes) unsafe fn from_taken(taken: Taken, len: usize) -> Self {
-        PooledBuf { ptr: taken.held().ptr(), len, slot: taken.slot, lane: taken.lane, exposed: 0 }
+        PooledBuf { ptr: taken.held().ptr(), len, slot: taken.slot, lane: taken.lane, flags: 0 }
     }
 
     /// An empty buffer.
@@ -108,10 +112,23 @@ impl PooledBuf {
     /// Raises the mark for what was lent for writing, before the length sinks or the handle goes.
     #[inline(always)]
     fn fold(&mut self) {
-        if self.exposed != 0 {
-            self.exposed = 0;
+        if self.flags & EXPOSED != 0 {
+            self.flags &= !EXPOSED;
             self.held().expose(self.len);
         }
+    }
+
+    /// Initialises the room behind the last byte, and wipes what others wrote there, once for each time the buffer was
+    /// taken.
+    pub(crate) fn own_room(&mut self) {
+        self.fold();
+        if self.flags & OWN == 0 {
+            self.flags |= OWN;
+            // SAFETY: unique, and lends nothing out while borrowed here.
+            unsafe { self.held().clean_from(self.len) };
+        }
+        // SAFETY: as above.
+        unsafe { self.held().make_init_to(self.capacity()) };
     }
 
     /// The number of bytes that are set.
@@ -320,7 +337,7 @@ impl DerefMut for PooledBuf {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [u8] {
         // One store whatever happens: a conditional maximum of the mark made an indexed fill twelve times slower.
-        self.exposed = 1;
+        self.flags = EXPOSED;
         // SAFETY: as in `deref`, borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
     }

@@ -137,8 +137,11 @@ impl PooledBuf {
     /// Reads once, into the room behind the last byte; how many bytes came. 0 at the reader's end.
     ///
     /// Makes room for 8 KiB when there is none, before it is known whether more will come: who knows how much there is
-    /// takes a [`Recycled`](crate::Recycled) buffer of that length and [`read_exact`](io::Read::read_exact). The room is
-    /// initialised once and not again when the memory is used anew.
+    /// takes a [`Recycled`](crate::Recycled) buffer of that length and [`read_exact`](io::Read::read_exact), which costs
+    /// nothing besides.
+    ///
+    /// The reader sees nobody else's bytes in the room, whatever it does: at the first read, what earlier users wrote there is
+    /// wiped, as a request for zero bytes would; further reads wipe nothing.
     ///
     /// # Errors
     /// The reader's; and when the buffer cannot grow, one that holds the pool's [`Error`]. The buffer is as it was.
@@ -176,9 +179,7 @@ impl PooledBuf {
     /// If they are said to be more than were offered.
     pub(crate) fn read_with<E>(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
         let (len, capacity) = (self.len(), self.capacity());
-        self.fold();
-        // SAFETY: unique, and lends nothing out while borrowed here.
-        unsafe { self.held().make_init_to(capacity) };
+        self.own_room();
         // SAFETY: `len` is within the block.
         let end = unsafe { self.ptr.add(len) };
         // SAFETY: the rest of the block, initialised above, lent exclusively.
