@@ -129,7 +129,10 @@ impl<T: Reuse + Send + 'static> Pool<T> {
         let step = Some(STORE).filter(|_| !weighs);
         let pool = Pool { core: Handle::new(keeper, &stores, [step], limits), _resume: Resume };
         pool.keeper().leaf.join(joined, pool.core.core().hold(), &pool.keeper().waits);
-        taken::stock(&pool.core, prefill)?;
+        let stocked = taken::stock(&pool.core, prefill);
+        // What gave way may have panicked.
+        panics::resume();
+        stocked?;
         if let Some(upkeep) = pool.keeper().upkeep.as_ref().filter(|_| maintenance == Maintenance::Thread) {
             maintenance::watch(pool.core.core().hold(), upkeep);
         }
